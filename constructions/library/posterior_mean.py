@@ -1,0 +1,197 @@
+"""The program of Appendix B.2, corrected: f*_pi in nine operators (ten with a prior)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from constructions.matrices import Matrix
+from constructions.operators import Aff, CopyDown, CopyOver, Mul, Operator, ScaledAgg, Soft
+from constructions.program import I_EVEN, I_ODD, QUERY, Program, Register
+from theory import PromptBatch, RegressionMixture
+
+
+@dataclass(frozen=True)
+class Box:
+    """The prompts that a network is built for: |x_i| <= covariate_norm, |y_i| <= label.
+
+    Parameters
+    ----------
+    covariate_norm
+        Largest Euclidean norm of a covariate or query.
+    label
+        Largest magnitude of a label.
+    """
+
+    covariate_norm: float
+    label: float
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that are not positive and finite."""
+        for name, value in (("covariate_norm", self.covariate_norm), ("label", self.label)):
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"box: {name} is {value}, expected a positive finite number")
+
+    @classmethod
+    def for_mixture(cls, mixture: RegressionMixture) -> "Box":
+        """The default box, which a prompt of the mixture leaves with probability below 1e-13.
+
+        |x| exceeds sqrt(d) + 8 with probability at most e^{-32} (Gaussian concentration of a
+        1-Lipschitz function), and y ~ N(0, |w|^2 + sigma^2) exceeds 8 standard deviations with
+        probability 1.3e-15, each for one token.
+        """
+        spread = float(np.linalg.norm(mixture.components, axis=1).max())
+        return cls(mixture.dim**0.5 + 8.0, 8.0 * float(np.hypot(spread, mixture.noise_std)))
+
+    def problems(self, prompts: PromptBatch) -> list[str]:
+        """Return where prompts leave the box: the worst covariate and the worst label."""
+        found = []
+        norms = np.linalg.norm(prompts.xs, axis=2)
+        if norms.max() > self.covariate_norm:
+            i, j = np.unravel_index(norms.argmax(), norms.shape)
+            found.append(
+                f"prompt {i + 1}: |x_{j + 1}| = {norms[i, j]:.6g} exceeds {self.covariate_norm:.6g}"
+            )
+        labels = np.abs(prompts.ys)
+        if labels.size and labels.max() > self.label:
+            i, j = np.unravel_index(labels.argmax(), labels.shape)
+            found.append(
+                f"prompt {i + 1}: |y_{j + 1}| = {labels[i, j]:.6g} exceeds {self.label:.6g}"
+            )
+        return found
+
+
+def posterior_mean_program(
+    components: Matrix,
+    noise_std: Any,
+    num_examples: int,
+    log_weights: Matrix | None = None,
+    box: Box | None = None,
+) -> Program:
+    """Return the corrected program of Appendix B.2 for k examples.
+
+    Its registers, from row 1: token (d), x (d), y (1), r (m), s (m), p (m), pr (m), f (1), which
+    is p = 2d + 4m + 2 rows on q = 2k + 1 columns (m more, l = s + ln pi, with a prior); f*_pi(P)
+    ends in the last row and column. In the label columns s holds the squares r^2, in the query's
+    column the scores.
+    Source: pathak2023, Appendix B.2, with the corrections in `papers.pathak2023.program`.
+
+    Parameters
+    ----------
+    components
+        W* (m, d), float64, mpmath or sympy.
+    noise_std
+        sigma > 0, a scalar of the same kind.
+    num_examples
+        k >= 0.
+    log_weights
+        ln pi (m,): one more operator adds it to the scores. None is the uniform prior, whose
+        constant ln(1/m) the softmax does not see.
+    box
+        Bounds on prompts, from which the registers' ranges follow; without it they are infinite
+        and the program can be run, not compiled.
+
+    Raises
+    ------
+    ValueError
+        If sigma is a number that is not positive, or k is negative.
+    """
+    _check(noise_std, num_examples)
+    m, d = components.shape
+    registers = _registers(components, noise_std, num_examples, log_weights, box)
+    block = {register.name: register for register in registers}
+    x, y, r, s, p, pr, f = (block[name] for name in ("x", "y", "r", "s", "p", "pr", "f"))
+    even, odd, query = (columns.of(num_examples) for columns in (I_EVEN, I_ODD, QUERY))
+    q = 2 * num_examples + 1
+    scale = -1 / (2 * noise_std**2)
+    logits = s
+    add_prior: tuple[Operator, ...] = ()
+    if log_weights is not None:
+        logits = block["l"]
+        identity = np.eye(m, dtype=int)
+        add_prior = (
+            Aff(
+                s.first, y.first, logits.first, s.last, y.last, logits.last,
+                identity, 0, log_weights, query,
+            ),
+        )  # fmt: skip
+    return Program(
+        name="posterior mean",
+        registers=registers,
+        num_columns=q,
+        inputs=("token",),
+        operations=(
+            CopyDown(1, x.first, d, odd),
+            CopyOver(x.first, x.first, x.last, even),
+            CopyDown(1, y.first, 1, even),
+            Aff(
+                x.first, y.first, r.first, x.last, y.last, r.last,
+                components, -np.ones((m, 1), dtype=int), 0, even | query,
+            ),
+            Mul(r.first, r.first, s.first, r.last, even),
+            ScaledAgg(scale, s.first, s.last, s.first, q, even),
+            *add_prior,
+            Soft(logits.first, logits.last, p.first),
+            Mul(r.first, p.first, pr.first, r.last, query),
+            Aff(
+                pr.first, x.first, f.first, pr.last, x.first, f.last,
+                np.ones((1, m), dtype=int), 0, 0, query,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _check(noise_std: Any, num_examples: int) -> None:
+    if getattr(noise_std, "is_number", True) and not noise_std > 0:
+        raise ValueError(
+            f"noise_std is {noise_std}, expected a positive number: the scores grow like "
+            "1/sigma^2, so that no finite network has sigma = 0; theory.Argmin is its limit"
+        )
+    if num_examples < 0:
+        raise ValueError(f"num_examples is {num_examples}, expected 0 or more")
+
+
+def _registers(
+    components: Matrix,
+    noise_std: Any,
+    num_examples: int,
+    log_weights: Matrix | None,
+    box: Box | None,
+) -> tuple[Register, ...]:
+    m, d = components.shape
+    if box is None:
+        x_bound = y_bound = image = residual = score = prior = np.inf
+    else:
+        x_bound, y_bound = box.covariate_norm, box.label
+        image = float(np.linalg.norm(components, axis=1).max()) * x_bound
+        residual = image + y_bound
+        prior = 0.0 if log_weights is None else float(np.abs(log_weights).max())
+        score = num_examples * residual**2 / (2 * noise_std**2) + prior
+    token = max(x_bound, y_bound)
+    sizes = (
+        ("token", d, -token, token),
+        ("x", d, -x_bound, x_bound),
+        ("y", 1, -y_bound, y_bound),
+        ("r", m, -residual, residual),
+        ("s", m, -score, residual**2),
+        *([] if log_weights is None else [("l", m, -score, 0.0)]),
+        ("p", m, 0.0, 1.0),
+        ("pr", m, -residual, residual),
+        ("f", 1, -image, image),
+    )
+    registers: list[Register] = []
+    for name, dim, low, high in sizes:
+        first = registers[-1].last + 1 if registers else 1
+        registers.append(Register(name, first, dim, low, high))
+    return tuple(registers)
+
+
+def initial_matrix(tokens: Matrix, num_rows: int) -> Matrix:
+    """Return H^(0) (..., p, q): the tokens (..., d, q) in rows 1..d, zeros below.
+
+    Source: pathak2023, Appendix B.2: the only nonzero entries are H_{1:d, 2j-1} = x_j and
+    H_{1, 2j} = y_j.
+    """
+    *batch, d, q = tokens.shape
+    below = np.zeros((*batch, num_rows - d, q), dtype=tokens.dtype)
+    return np.concatenate([tokens, below], axis=-2)

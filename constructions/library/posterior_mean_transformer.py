@@ -1,0 +1,119 @@
+"""The hand-built transformer of Theorem 1: f*_pi in explicit weights."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from constructions.compiled import Activation, CompiledProgram
+from constructions.library.posterior_mean import Box, initial_matrix, posterior_mean_program
+from theory import PromptBatch, RegressionMixture
+
+#: Prompts that go through the network at once, which bounds its memory.
+CHUNK = 256
+
+
+class PosteriorMeanTransformer(CompiledProgram):
+    """A transformer of Section 1.2 that computes f*_pi for up to k examples.
+
+    It is built for prompts of exactly ``max_examples``; shorter ones are filled up with examples
+    (0, 0), whose residual is 0 under every component, so that f*_pi does not change.
+    Source: pathak2023, Theorem 1 and Appendix B.2 as corrected.
+
+    Parameters
+    ----------
+    mixture
+        W*, sigma > 0 and the prior; components of weight 0 are left out.
+    max_examples
+        k >= 0, the most examples that a prompt may have.
+    box
+        The prompts it answers; by default `Box.for_mixture`.
+    dtype
+        torch.float64 or torch.float32.
+
+    Raises
+    ------
+    ValueError
+        If sigma = 0 (no finite network exists), or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        mixture: RegressionMixture,
+        max_examples: int,
+        box: Box | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        possible = mixture.weights > 0
+        uniform = bool(np.all(mixture.weights[possible] == mixture.weights[possible][0]))
+        built_for = Box.for_mixture(mixture) if box is None else box
+        program = posterior_mean_program(
+            mixture.components[possible],
+            mixture.noise_std,
+            max_examples,
+            None if uniform else np.log(mixture.weights[possible]),
+            built_for,
+        )
+        super().__init__(program, dtype)
+        self.mixture = mixture
+        self.max_examples = max_examples
+        self.box = built_for
+
+    def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " batch"]:
+        """Return the network's f*_pi(P) for every prompt, float64.
+
+        Raises
+        ------
+        ValueError
+            If prompts have another dimension, are longer than ``max_examples`` or leave the box.
+        """
+        matrices = self._matrices(prompts)
+        chunks = range(0, len(matrices), CHUNK)
+        return np.concatenate(
+            [self.run_matrices(matrices[i : i + CHUNK])[:, -1, -1] for i in chunks]
+        )
+
+    def trace(self, prompts: PromptBatch) -> list[Activation]:
+        """Return the labelled activations of the input and after every layer.
+
+        Raises
+        ------
+        ValueError
+            As `predict`.
+        """
+        return self.trace_matrices(self._matrices(prompts))
+
+    def _matrices(self, prompts: PromptBatch) -> Float[np.ndarray, "batch p q"]:
+        problems = []
+        if prompts.dim != self.mixture.dim:
+            problems.append(f"covariates have dimension {prompts.dim}, not {self.mixture.dim}")
+        if prompts.num_examples > self.max_examples:
+            problems.append(
+                f"they have {prompts.num_examples} examples, the model holds at most "
+                f"{self.max_examples}; build one with a larger max_examples"
+            )
+        if outside := self.box.problems(prompts):
+            problems.append(
+                f"they leave the model's box ({'; '.join(outside)}); build with a larger"
+            )
+            problems[-1] += " box"
+        if problems:
+            raise ValueError("prompts do not fit the model: " + "; ".join(problems))
+        tokens = prompts.pad(self.max_examples).interleaved()
+        return initial_matrix(tokens, self.program.num_rows)
+
+
+def compile_posterior_mean(
+    mixture: RegressionMixture,
+    max_examples: int,
+    box: Box | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> PosteriorMeanTransformer:
+    """Return a transformer with explicit weights that computes f*_pi; see the class.
+
+    >>> import numpy as np
+    >>> from theory import RegressionMixture
+    >>> mixture = RegressionMixture.random(3, 2, 0.5, np.random.default_rng(0))
+    >>> compile_posterior_mean(mixture, max_examples=4).report().layers
+    9
+    """
+    return PosteriorMeanTransformer(mixture, max_examples, box, dtype)

@@ -1,0 +1,162 @@
+"""Layer plans to weights: the only place where units, gelus and LayerNorm meet.
+
+Rows are stored in units; attention is linear in the values and bilinear in the logits, so that
+units only rescale its matrices. Local maps pass through LayerNorm, which the rows +L and -L turn
+into the scaling sqrt(p/2)/L; every form is read relative to a row that is always zero, so that
+LayerNorm's mean drops out, and multiplied back by L/sqrt(p/2).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from constructions.architecture import LayerWeights
+from constructions.gadgets import GATE, SquareGadget, square_gadget
+from constructions.layer_plan import Affine, Form, Head, LayerPlan, Product, Quotient
+from constructions.stream import ResidualStream
+
+Row = Float[np.ndarray, " p"]
+
+
+def gadget_for(dtype: torch.dtype) -> SquareGadget:
+    """Return the square that balances truncation and rounding in a float type."""
+    return square_gadget(6, 1e-12) if dtype == torch.float64 else square_gadget(4, 1e-4)
+
+
+def lower(
+    plans: list[LayerPlan], stream: ResidualStream, dtype: torch.dtype, square: SquareGadget
+) -> list[LayerWeights]:
+    """Return the weights of every planned layer.
+
+    Parameters
+    ----------
+    plans
+        The layers; all rows they name belong to ``stream``.
+    stream
+        The residual stream, complete: no rows may be added afterwards.
+    dtype
+        torch.float32 or torch.float64.
+    square
+        The gadget that products are made of.
+    """
+    return [_lower_layer(plan, stream, dtype, square) for plan in plans]
+
+
+def _lower_layer(
+    plan: LayerPlan, stream: ResidualStream, dtype: torch.dtype, square: SquareGadget
+) -> LayerWeights:
+    heads = [_head_matrices(head, stream) for head in plan.heads]
+    p = stream.num_rows
+    d_att = max((max(len(head.logits), len(head.values)) for head in plan.heads), default=0)
+    query, key, value = (np.zeros((len(heads), d_att, p)) for _ in range(3))
+    output = np.zeros((len(heads), p, d_att))
+    for h, (q, k, v, o) in enumerate(heads):
+        query[h, : len(q)], key[h, : len(k)], value[h, : len(v)] = q, k, v
+        output[h, :, : o.shape[1]] = o
+    neurons = _Neurons(stream, square)
+    for local in plan.locals:
+        neurons.add(local)
+    arrays = (query, key, value, output, *neurons.matrices())
+    return LayerWeights(*(torch.tensor(array, dtype=dtype) for array in arrays))
+
+
+def _head_matrices(
+    head: Head, stream: ResidualStream
+) -> tuple[
+    Float[np.ndarray, "logits p"],
+    Float[np.ndarray, "logits p"],
+    Float[np.ndarray, "values p"],
+    Float[np.ndarray, "p values"],
+]:
+    """One dimension of d_att per key row, and one per target row."""
+    units = stream.units()
+    query, key = np.zeros((2, len(head.logits), stream.num_rows))
+    value = np.zeros((len(head.values), stream.num_rows))
+    output = np.zeros((stream.num_rows, len(head.values)))
+    for t, (key_row, form) in enumerate(head.logits):
+        key[t, key_row] = 1 / units[key_row]
+        for row, coefficient in form.items():
+            query[t, row] = coefficient / units[row]
+    for t, (target, form) in enumerate(head.values.items()):
+        output[target, t] = units[target]
+        for row, coefficient in form.items():
+            value[t, row] = coefficient / units[row]
+    return query, key, value, output
+
+
+@dataclass
+class _Neurons:
+    """Collects the hidden neurons of one layer."""
+
+    stream: ResidualStream
+    square: SquareGadget
+    inward: list[Row] = field(default_factory=list)
+    outward: list[Row] = field(default_factory=list)
+
+    def add(self, local: Affine | Product | Quotient) -> None:
+        """Add the neurons of one local map."""
+        if isinstance(local, Product):
+            self._add_product(local)
+        elif local.bound > 0:
+            self._add_linear(local)
+
+    def matrices(self) -> tuple[Float[np.ndarray, "d_ff p"], Float[np.ndarray, "p d_ff"]]:
+        """W_in and W_out."""
+        if not self.inward:
+            p = self.stream.num_rows
+            return np.zeros((0, p)), np.zeros((p, 0))
+        return np.stack(self.inward), np.stack(self.outward, axis=1)
+
+    def _add_linear(self, local: Affine | Quotient) -> None:
+        """gelu(u) - gelu(-u) = u exactly, with the form scaled to |u| <= 1 for the gate."""
+        size = self.stream.bypass if isinstance(local, Affine) else local.gain
+        form = self._read(local.form, size) / local.bound
+        self._add_pair(form, local.outside, {local.target: local.bound}, odd=True)
+
+    def _add_product(self, local: Product) -> None:
+        """X y = X Y / 4 ((x/X + y/Y)^2 - (x/X - y/Y)^2), or one square if both are the same."""
+        if min(local.left_bound, local.right_bound) == 0:
+            return
+        left, right = (
+            self._read(form, self.stream.bypass) / bound
+            for form, bound in (
+                (local.left, local.left_bound),
+                (local.right, local.right_bound),
+            )
+        )
+        area = local.left_bound * local.right_bound
+        if local.left == local.right:
+            self._add_square(left, area, local)
+        else:
+            self._add_square((left + right) / 2, area, local)
+            self._add_square((left - right) / 2, -area, local)
+
+    def _add_square(self, form: Row, factor: float, local: Product) -> None:
+        """Add factor * t^2 for |t| <= 1, as sum_i c_i (gelu(s_i t) + gelu(-s_i t))."""
+        for scale, coefficient in zip(self.square.scales, self.square.coefficients, strict=True):
+            targets = {row: c * factor * coefficient for row, c in local.targets.items()}
+            self._add_pair(scale * form, local.outside, targets, odd=False)
+
+    def _add_pair(self, form: Row, outside: int | None, targets: Form, *, odd: bool) -> None:
+        """Two neurons: c (gelu(u) -+ gelu(-u)), both driven to 0 in columns outside."""
+        gate = np.zeros(self.stream.num_rows)
+        if outside is not None:
+            # At |u| <= s the input is at most s - (GATE + s).
+            strength = GATE + float(self.square.scales.max()) + 1
+            gate = self._read({outside: -strength}, self.stream.bypass)
+        column = np.zeros(self.stream.num_rows)
+        for row, coefficient in targets.items():
+            column[row] += coefficient * self.stream.rows[row].unit
+        self.inward += [form + gate, -form + gate]
+        self.outward += [column, -column if odd else column]
+
+    def _read(self, form: Form, size: float) -> Row:
+        """Weights that recover a form from lambda(v), where rows +-``size`` dominate v."""
+        gain = size / np.sqrt(self.stream.num_rows / 2)
+        weights = np.zeros(self.stream.num_rows)
+        for row, coefficient in form.items():
+            weights[row] += gain * coefficient / self.stream.rows[row].unit
+        weights[self.stream.zero] -= weights.sum()
+        return weights
