@@ -113,32 +113,33 @@ def layer_norm_bypass(epsilon: float, *, divides: bool) -> float:
     With rows of size at most 1 beside them, lambda(v)_r = sqrt(p/2)/L (v_r - mean(v)) up to the
     relative error |v|^2 / (4 L^2); rows are read relative to a row that is always zero, so that
     the mean drops out. L = 16 / sqrt(epsilon) brings the error to p epsilon / 1024. A network
-    that divides needs room for a third size between 1 and L, and takes L = 1 / epsilon, the
-    largest at which +L - L still cancels to order 1 in the mean.
+    that divides needs room for a third size, N, between 1 and L (`division_gain`), and takes
+    L = epsilon^(-7/8).
 
     Parameters
     ----------
     epsilon
         Machine epsilon of the network's float type.
     divides
-        Whether the network has a division (`division_gain`).
+        Whether the network has a division.
     """
-    return float(2 ** np.ceil(np.log2(1 / epsilon if divides else 16 / sqrt(epsilon))))
+    return float(2 ** np.ceil(np.log2(epsilon ** (-7 / 8) if divides else 16 / sqrt(epsilon))))
 
 
-def quiet_unit(epsilon: float) -> float:
+def quiet_unit(epsilon: float, bypass: float) -> float:
     """Return the size to which computed rows are scaled, constants being of size 1.
 
-    The sum of the rows +L and -L is rounded to about epsilon L = 16 sqrt(epsilon), so that making
-    computed rows smaller than that would not make LayerNorm's mean smaller.
+    The sum of the rows +L and -L is rounded to about epsilon L, so that making computed rows
+    smaller than that would not make LayerNorm's mean smaller.
     """
-    return float(2 ** np.floor(np.log2(4 * sqrt(epsilon))))
+    return float(2 ** np.floor(np.log2(epsilon * bypass / 4)))
 
 
 def division_gain(epsilon: float) -> float:
     """Return N: rows +N c and -N c, with +L and -L taken away, make LayerNorm divide by |c|.
 
-    The relative error is |v|^2 / (4 N^2 c^2) for the other rows v; N = L^(3/4) keeps N well
-    below L, so that the rows can be erased afterwards.
+    The relative error is |v|^2 / (4 N^2 c^2) for the other rows v, and erasing the two rows
+    afterwards, with L back in place, leaves the part (N c / L)^2 / 2 of them. N = epsilon^(-3/4)
+    keeps both small.
     """
-    return float(2 ** np.floor(0.75 * np.log2(1 / epsilon)))
+    return float(2 ** np.floor(np.log2(epsilon ** (-3 / 4))))

@@ -7,7 +7,7 @@ scratch rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatchmethod
 
 import numpy as np
@@ -147,7 +147,7 @@ class _Recipe:
     @layers.register
     def _(self, operation: Div) -> list[LayerPlan]:
         stream, outside = self.stream, self._outside(operation)
-        rows, (divisor,) = (_zero(rows) for rows in operation.sources())
+        numerators, (divisor,) = (_zero(rows) for rows in operation.sources())
         register = self.program.register_of(divisor + 1)
         if register.low <= 0 <= register.high:
             raise ValueError(
@@ -156,17 +156,21 @@ class _Recipe:
                 "of one sign, away from 0"
             )
         sign = 1.0 if register.low > 0 else -1.0
-        smallest = min(abs(register.low), abs(register.high))
         gain = stream.division_gain / register.bound
         big, mirror = stream.division()
         size = gain * register.bound
-        # The targets are erased before the division; the numerators may be among them.
-        bound = max(self._bound(row) for row in rows)
-        numerators = stream.scratch(len(rows), bound)
+        bound = max(self._bound(row) for row in numerators)
+        keep: list[Local] = []
+        if self.erase:
+            # The targets are erased before the division, and numerators may be among them.
+            rows, numerators = numerators, stream.scratch(len(numerators), bound)
+            keep = [
+                Affine(s, {r: 1.0}, outside, bound) for s, r in zip(numerators, rows, strict=True)
+            ]
+        # Whatever an earlier division has left in the two rows is taken away.
         place = [
-            Affine(big, {divisor: gain}, outside, size),
-            Affine(mirror, {divisor: -gain}, outside, size),
-            *(Affine(s, {r: 1.0}, outside, bound) for s, r in zip(numerators, rows, strict=True)),
+            Affine(big, {divisor: gain, big: -1.0}, outside, 2 * size),
+            Affine(mirror, {divisor: -gain, mirror: -1.0}, outside, 2 * size),
         ]
         (basis,) = stream.basis(1)
         columns = stream.columns(operation.target_columns(self.program.num_columns))
@@ -180,20 +184,20 @@ class _Recipe:
             Quotient(stream.plus, {big: restore}, big, gain, outside, stream.bypass),
             Quotient(stream.minus, {big: -restore}, big, gain, outside, stream.bypass),
             *(
-                Quotient(target, {row: sign}, big, gain, outside, bound / smallest)
+                Quotient(target, {row: sign}, big, gain, outside, self._bound(target))
                 for target, row in zip(_zero(operation.target()), numerators, strict=True)
             ),
         ]
-        tidy = [
-            Affine(big, {big: -1.0}, outside, size),
-            Affine(mirror, {mirror: -1.0}, outside, size),
-            *(Affine(row, {row: -1.0}, outside, bound) for row in numerators),
-        ]
-        return [
-            LayerPlan((), (*place, *self._erasures(operation)), None),
+        tidy = [Affine(row, {row: -1.0}, outside, size) for row in (big, mirror)]
+        # With N c beside L the scale is only known to (N c / L)^2: scratch waits for its own layer.
+        forget = [Affine(row, {row: -1.0}, outside, bound) for row in numerators if self.erase]
+        steps = [
+            LayerPlan((), (*place, *keep, *self._erasures(operation)), None),
             LayerPlan((remove,), tuple(quotients), None),
-            LayerPlan((), tuple(tidy), self.line),
+            LayerPlan((), tuple(tidy), None),
+            *([LayerPlan((), tuple(forget), None)] if forget else []),
         ]
+        return [*steps[:-1], replace(steps[-1], completes=self.line)]
 
     @layers.register
     def _(self, operation: Raw) -> list[LayerPlan]:

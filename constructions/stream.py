@@ -58,7 +58,7 @@ class ResidualStream:
         divides = any(isinstance(operation, Div) for operation in program.operations)
         self.bypass = layer_norm_bypass(epsilon, divides=divides)
         self.division_gain = division_gain(epsilon)
-        self._quiet = quiet_unit(epsilon)
+        self._quiet = quiet_unit(epsilon, self.bypass)
         self.rows: list[StreamRow] = [
             StreamRow(register.name, self._unit_for(register.bound), None)
             for register in program.registers
