@@ -1,0 +1,1 @@
+"""The statements of the papers, the ledger that checks them, and the command line."""

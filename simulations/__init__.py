@@ -1,7 +1,8 @@
 """What is sampled, trained, swept and stored.
 
-The third floor of the house: it may import `theory` and `constructions`, never `papers`.
-
-- `simulations.store`: the one store of built models, runs and the ledger's cache.
-- `simulations.prompt_files`: prompts and components read from the users' own files.
+- `simulations.store`: the content-addressed store; `simulations.stored_folder`: its atomic,
+  checksummed folders.
+- `simulations.prompt_files`: prompts and components of your own, from files.
+- `simulations.built_models`: hand-built transformers on disk.
+- `simulations.experiments`: experiments, each a pure function of a config.
 """

@@ -2,8 +2,8 @@
 
 The route computes 1/(1 + e^{s_i}), inverts it, subtracts 1, and divides by the sum. Nothing in it
 subtracts the largest logit first, so that it loses about e^{|s|} epsilon: in float64 half of all
-digits at |s| = 14, and everything at 37, where 1 + e^{s} equals 1. `constructions.operators.Soft` is
-compiled to one attention head instead, which has no such limit.
+digits at |s| = 14, and everything at 37, where 1 + e^{s} equals 1. The operator `Soft` is compiled
+to one attention head instead, which has no such limit.
 """
 
 import numpy as np

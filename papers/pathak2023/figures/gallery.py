@@ -1,0 +1,97 @@
+"""Draws all proof figures for a random mixture and writes them as SVG and PNG."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from papers.pathak2023.figures.circuit import circuit_figure
+from papers.pathak2023.figures.errors import errors_figure, measure_errors
+from papers.pathak2023.figures.matrices import matrices_figure
+from papers.pathak2023.figures.proof_run import ProofRun, require_legible
+from papers.pathak2023.figures.style import page_style
+from theory import RegressionMixture
+
+#: Prompts on which the errors are measured.
+NUM_PROMPTS = 100
+#: Dots per inch of the PNG files.
+RESOLUTION = 300
+
+
+def draw_all(
+    directory: Path,
+    *,
+    dim: int,
+    num_components: int,
+    num_examples: int,
+    noise_std: float,
+    seed: int,
+) -> list[Path]:
+    """Draw the three figures and write each as SVG and PNG.
+
+    The mixture, then the prompt of the circuit and the matrices, then the prompts of the errors
+    are drawn from ``numpy.random.default_rng(seed)``. Equal arguments give equal SVG files.
+
+    Parameters
+    ----------
+    directory
+        Where to write; made if it is not there. Files of the same names are replaced, each at
+        once, and only when all figures are drawn.
+    dim, num_components, num_examples
+        d and m from 1 to 6 and k from 1 to 4.
+    noise_std
+        sigma > 0.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    list of Path
+        circuit.svg, circuit.png, matrices.svg, matrices.png, errors.svg and errors.png.
+
+    Raises
+    ------
+    ValueError
+        If a size is beyond what can be read (the message says the limits), or sigma is not
+        positive.
+    """
+    require_legible(dim=dim, num_components=num_components, num_examples=num_examples)
+    rng = np.random.default_rng(seed)
+    mixture = RegressionMixture.random(num_components, dim, noise_std, rng)
+    run = ProofRun.of(mixture, mixture.sample_prompts(1, num_examples, rng))
+    prompts = mixture.sample_prompts(NUM_PROMPTS, num_examples, rng)
+    figures = {
+        "circuit": circuit_figure(run),
+        "matrices": matrices_figure(run),
+        "errors": errors_figure(measure_errors(mixture, prompts)),
+    }
+    files = {
+        directory / f"{name}.{kind}": _render(figure, kind)
+        for name, figure in figures.items()
+        for kind in ("svg", "png")
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        _replace(path, content)
+    return list(files)
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    """Return the bytes of the file, without a date."""
+    buffer = BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {}
+    with page_style():
+        figure.savefig(buffer, format=kind, dpi=RESOLUTION, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside and move it in place, so that no reader sees half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

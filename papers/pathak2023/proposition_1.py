@@ -1,0 +1,201 @@
+"""Proposition 1: each of the six operators is a single layer of the transformer.
+
+As printed the operators act on all of R^{p x q}. No layer is exact there, whatever its weights: an
+entry T in an otherwise zero matrix must be replaced by a bounded one, and the feed-forward part
+can only change it by a bounded amount (`papers.pathak2023.boundedness`). As corrected, each
+operator is one layer to rounding accuracy on matrices in a box, given constant rows and columns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from constructions.architecture import LayerWeights
+from constructions.compiled import CompiledProgram
+from constructions.gadgets import SquareGadget
+from constructions.lowering import gadget_for
+from constructions.operators import Aff, CopyDown, CopyOver, Mul, Operator, ScaledAgg, Soft
+from constructions.program import Program, Register
+from papers.ledger import Correction, Evidence, Fault, Grade, Statement, statement
+from papers.pathak2023.boundedness import attention_bound, feed_forward_bound
+
+ROWS, COLUMNS, MATRICES = 8, 5, 40
+
+#: Entries of the random matrices are uniform in [-BOX, BOX].
+BOX = 3.0
+
+#: Largest error of a lowered operator on the box: 1e-12 of the largest product, BOX^2.
+TOLERANCE = 1e-12 * BOX**2
+
+Make = Callable[[np.random.Generator], Operator]
+
+
+@dataclass(frozen=True)
+class LayerClaim:
+    """A way to build the layer of an operator, claimed exact in a box (None: everywhere)."""
+
+    build: Callable[[Program], CompiledProgram]
+    box: float | None
+
+
+def _columns(rng: np.random.Generator, first: int = 1) -> frozenset[int]:
+    """A random nonempty set of columns from ``first`` on."""
+    every = np.arange(first, COLUMNS + 1)
+    return frozenset(int(c) for c in rng.choice(every, rng.integers(1, len(every)), replace=False))
+
+
+def _aff(rng: np.random.Generator) -> Operator:
+    weights = rng.normal(size=(2, 2)), rng.normal(size=(2, 3)), rng.normal(size=2)
+    return Aff(1, 3, 6, 2, 5, 7, *weights, _columns(rng))
+
+
+OPERATORS: dict[str, Make] = {
+    "copy_down": lambda rng: CopyDown(1, 5, 3, _columns(rng)),
+    "copy_over": lambda rng: CopyOver(2, 5, 4, _columns(rng, first=2)),
+    "mul": lambda rng: Mul(1, 2, 6, 3, _columns(rng)),
+    "aff": _aff,
+    "scaled_agg": lambda rng: ScaledAgg(-1.7, 1, 3, 5, COLUMNS, frozenset({1, 2, 4})),
+    "soft": lambda rng: Soft(1, 3, 5),
+}
+
+
+def one_operator(operation: Operator, bound: float) -> Program:
+    """Return the program of one line on a matrix full of old values up to ``bound``."""
+    register = Register("H", 1, ROWS, -bound, bound)
+    return Program(operation.name, (register,), COLUMNS, (operation,), ("H",))
+
+
+def _check(make: Make, claim: LayerClaim, rng: np.random.Generator) -> Evidence:
+    operation = make(rng)
+    # Rows of the box times at most 8 in any of the six operators.
+    network = claim.build(one_operator(operation, 8 * BOX**2))
+    if claim.box is None:
+        return _far_away(operation, network)
+    H = rng.uniform(-claim.box, claim.box, (MATRICES, ROWS, COLUMNS))
+    errors = np.abs(network.run_matrices(H) - np.stack([operation(matrix) for matrix in H]))
+    layers = len(network.layers)
+    holds = bool(errors.max() <= TOLERANCE) and layers == 1
+    worst = np.unravel_index(errors.argmax(), errors.shape)
+    return Evidence(
+        holds,
+        Grade.CONFIRMED,
+        f"{operation.name} as {layers} layer(s) of the architecture against its meaning",
+        f"{MATRICES} matrices ({ROWS}, {COLUMNS}) in [-{BOX:g}, {BOX:g}] with old values in the "
+        "target, random rows of weights and columns, float64",
+        float(errors.max()),
+        TOLERANCE,
+        ""
+        if holds
+        else f"{operation}: {layers} layer(s); error {errors.max():.3g} at entry "
+        f"({worst[1] + 1}, {worst[2] + 1}) of matrix {worst[0] + 1}",
+    )
+
+
+def _far_away(operation: Operator, network: CompiledProgram) -> Evidence:
+    """A matrix on which no layer with these weights can be right."""
+    row = operation.target().indices[-1]
+    column = min(operation.target_columns(COLUMNS))
+    weights = network.layers[0].weights()
+    earlier = network.embed(np.zeros((1, ROWS, COLUMNS)))[0][:, : network.stream.num_basis + column]
+    stored = feed_forward_bound(weights) + attention_bound(weights, earlier)
+    bound = float(stored[row - 1] / network.stream.units()[row - 1])
+    H = np.zeros((1, ROWS, COLUMNS))
+    H[0, row - 1, column - 1] = entry = 10.0 * (bound + 1.0)
+    found = float(network.run_matrices(H)[0, row - 1, column - 1])
+    expected = float(operation(H[0])[row - 1, column - 1])
+    out_of_reach = abs(entry - expected) > bound and abs(found - entry) <= bound
+    return Evidence(
+        not out_of_reach,
+        Grade.PROVED,
+        "a bound on what the layer can add, against what the operator must change",
+        "every layer of the architecture: its weights give the bound, the bound the matrix",
+        counterexample=(
+            f"this layer adds at most {bound:.3g} to row {row}; H is zero but for entry "
+            f"({row}, {column}) = {entry:.3g}, where {operation.name} gives {expected:.3g} and "
+            f"the layer {found:.3g}"
+        ),
+    )
+
+
+def _mutated(change: Callable[[CompiledProgram, LayerWeights], object]) -> LayerClaim:
+    """The built network with the weights of its layer changed in place."""
+
+    def build(program: Program) -> CompiledProgram:
+        network = CompiledProgram(program)
+        change(network, network.layers[0].weights())
+        return network
+
+    return LayerClaim(build, BOX)
+
+
+def _open_gate(network: CompiledProgram, weights: LayerWeights) -> None:
+    """Local maps act in every column: the weights on the gate's row go."""
+    outside = network.plans[0].locals[-1].outside
+    weights.inward[:, network.stream.zero] += weights.inward[:, outside]
+    weights.inward[:, outside] = 0.0
+
+
+def _wrong_gadget(program: Program) -> CompiledProgram:
+    square = gadget_for(torch.float64)
+    wrong = SquareGadget(square.scales * 1.01, square.coefficients, square.relative_error)
+    return CompiledProgram(program, square=wrong)
+
+
+#: Wrong layers for every operator: each erases old values through the feed-forward part.
+ANY_OPERATOR = {
+    "sign of one neuron": _mutated(lambda _, weights: weights.outward[:, 0].neg_()),
+    "feed-forward off by 1 %": _mutated(lambda _, weights: weights.outward.mul_(1.01)),
+    "gate left open": _mutated(_open_gate),
+}
+
+#: Wrong layers for the operators that attend.
+ATTENDING = {
+    "sign of the head": _mutated(lambda _, weights: weights.output.neg_()),
+    "head off by 1 %": _mutated(lambda _, weights: weights.value.mul_(1.01)),
+    "logits too small to select": _mutated(lambda _, weights: weights.query.mul_(0.01)),
+    "no head": _mutated(lambda _, weights: weights.output.zero_()),
+}
+
+MUTANTS: dict[str, dict[str, LayerClaim]] = {
+    "copy_down": ANY_OPERATOR,
+    "copy_over": ANY_OPERATOR | ATTENDING,
+    "mul": ANY_OPERATOR | {"gadget scales off by 1 %": LayerClaim(_wrong_gadget, BOX)},
+    "aff": ANY_OPERATOR,
+    "scaled_agg": ANY_OPERATOR | ATTENDING,
+    "soft": ANY_OPERATOR | ATTENDING,
+}
+
+FORMULAS = {
+    "copy_down": r"H'_{k':\ell',i} = H_{k:\ell,i},\ i \in \mathcal{I}",
+    "copy_over": r"H'_{k':\ell',i} = H_{k:\ell,i-1},\ i \in \mathcal{I}",
+    "mul": r"H'_{k''+t,i} = H_{k+t,i} H_{k'+t,i},\ i \in \mathcal{I}",
+    "aff": r"H'_{k'':\ell'',i} = W H_{k:\ell,i} + W' H_{k':\ell',i} + b,\ i \in \mathcal{I}",
+    "scaled_agg": r"H'_{k'+t,i} = \alpha \sum_{j \in \mathcal{I}} H_{k+t,j}",
+    "soft": r"H'_{k'+t,q} = e^{H_{k+t,q}} / \sum_{t'} e^{H_{k+t',q}}",
+}
+
+
+def _statement(name: str) -> Statement[LayerClaim]:
+    def check(claim: LayerClaim, rng: np.random.Generator) -> Evidence:
+        return _check(OPERATORS[name], claim, rng)
+
+    return statement(
+        id=f"pathak2023/proposition-1-{name.replace('_', '-')}",
+        title=f"{name} is a single layer of the transformer",
+        source="Proposition 1, Appendix B.1 and B.3",
+        latex=FORMULAS[name],
+        printed=LayerClaim(CompiledProgram, None),
+        mutants=MUTANTS[name],
+        correction=Correction(
+            LayerClaim(CompiledProgram, BOX),
+            "On a box, not on all of R^{p x q}, to rounding accuracy; with constant rows (ones, "
+            "positions, indicators, +L and -L, a zero row) and constant columns before the first.",
+            Fault.FALSE,
+        ),
+        hypotheses=("LayerNorm without gain, bias or epsilon", "GeLU with the exact erf"),
+    )(check)
+
+
+STATEMENTS = tuple(_statement(name) for name in OPERATORS)

@@ -1,0 +1,87 @@
+"""Hand-built transformers on disk: weights and mixture as safetensors, settings as JSON."""
+
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+
+from constructions import Box, PosteriorMeanTransformer
+from simulations.stored_folder import DamagedFolderError, read_folder, write_folder
+from theory import RegressionMixture
+
+KIND = "posterior-mean"
+WEIGHTS, MIXTURE = "weights.safetensors", "mixture.safetensors"
+
+
+def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
+    """Write a network into a folder, atomically, with checksums.
+
+    The folder holds ``weights.safetensors`` (the parameters, in the network's dtype, rows in
+    stored units), ``mixture.safetensors`` (components (m, d) and weights (m,), float64) and
+    ``manifest.json`` (settings, report, checksums).
+
+    Raises
+    ------
+    FileExistsError
+        If the path exists and is not a folder of this kind.
+    """
+    mixture = network.mixture
+    arrays = {
+        # Read-only views are not serialisable.
+        "components": np.array(mixture.components),
+        "weights": np.array(mixture.weights),
+    }
+    parameters = {name: p.detach().contiguous() for name, p in network.state_dict().items()}
+    return write_folder(
+        path,
+        {
+            WEIGHTS: safetensors.torch.save(parameters),
+            MIXTURE: safetensors.numpy.save(arrays),
+        },
+        {
+            "kind": KIND,
+            "noise_std": mixture.noise_std,
+            "max_examples": network.max_examples,
+            "box": {"covariate_norm": network.box.covariate_norm, "label": network.box.label},
+            "dtype": str(network.dtype).removeprefix("torch."),
+            "report": network.report().as_dict(),
+        },
+    )
+
+
+def load_model(path: Path) -> PosteriorMeanTransformer:
+    """Read a network back; its predictions are bitwise those of the one that was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is not there.
+    DamagedFolderError
+        If a checksum fails, a file is missing, or the contents are not those of a model.
+    """
+    folder = read_folder(path)
+    settings = folder.metadata
+    if settings.get("kind") != KIND:
+        raise DamagedFolderError(
+            f"{path}: a folder of kind {settings.get('kind')!r}, expected {KIND!r}; "
+            "build one with: iclproof build posterior-mean"
+        )
+    try:
+        arrays = safetensors.numpy.load(folder.files[MIXTURE])
+        parameters = safetensors.torch.load(folder.files[WEIGHTS])
+        box, noise_std = settings["box"], settings["noise_std"]
+        network = PosteriorMeanTransformer(
+            RegressionMixture(arrays["components"], noise_std, arrays["weights"]),  # type: ignore[arg-type]
+            settings["max_examples"],  # type: ignore[arg-type]
+            Box(box["covariate_norm"], box["label"]),  # type: ignore[index, call-overload, arg-type]
+            getattr(torch, str(settings["dtype"])),
+        )
+        network.load_state_dict(parameters)
+    except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise DamagedFolderError(
+            f"{path}: its contents are not those of a model: {error}"
+        ) from error
+    return network

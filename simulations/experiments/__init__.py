@@ -1,0 +1,1 @@
+"""Experiments: each a pure function of a frozen, validated config."""
