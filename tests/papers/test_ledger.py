@@ -1,0 +1,204 @@
+"""The ledger and the runner, on toy statements: the claim is a number, and right is 1."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from papers.ledger import (
+    Correction,
+    Evidence,
+    Fault,
+    Grade,
+    OpenStatement,
+    Statement,
+    Verdict,
+    statement,
+)
+from papers.runner import UnknownStatementError, run, run_one, select
+from papers.verdicts import summary
+
+BAD = "boom"
+
+
+def evidence(holds: bool, measured: float = 0.0) -> Evidence:
+    why = "" if holds else f"{measured} is not 1"
+    return Evidence(holds, Grade.CONFIRMED, "value against 1", "here", measured, 0.5, why)
+
+
+def toy(
+    name: str = "a", printed: object = 1, corrected: object = None, mutants: tuple = (2, 3)
+) -> Statement[object]:
+    correction = None if corrected is None else Correction(corrected, "it is 1", Fault.SLIP)
+
+    @statement(
+        id=f"toy/{name}",
+        title="One",
+        source="here",
+        latex="x = 1",
+        printed=printed,
+        mutants={f"mutant {i}": claim for i, claim in enumerate(mutants)},
+        correction=correction,
+    )
+    def check(claim: object, rng: np.random.Generator) -> Evidence:
+        if claim == BAD:
+            raise RuntimeError("the check broke")
+        return evidence(claim == 1, float(claim))
+
+    return check
+
+
+def drawing(name: str) -> Statement[float]:
+    """A statement whose evidence shows the random number that its check was given."""
+
+    @statement(id=name, title="", source="", latex="", printed=1.0, mutants={"m": 0.0})
+    def check(claim: float, rng: np.random.Generator) -> Evidence:
+        return evidence(claim == 1.0, rng.random())
+
+    return check
+
+
+def test_a_refutation_without_a_counterexample_is_refused():
+    with pytest.raises(ValueError, match="counterexample"):
+        Evidence(False, Grade.PROVED, "left against right", "everywhere")
+    assert Evidence(True, Grade.PROVED, "left against right", "everywhere").counterexample == ""
+
+
+def test_a_statement_without_mutants_is_refused():
+    with pytest.raises(ValueError, match=r"'toy/a' has no mutants"):
+        toy(mutants=())
+
+
+def test_the_grades_are_those_of_the_design_strongest_first():
+    assert [str(grade) for grade in Grade] == [
+        "proved",
+        "certified",
+        "confirmed",
+        "sampled",
+        "trained",
+    ]
+    meanings = [grade.meaning for grade in Grade]
+    assert all(meanings)
+    assert len(set(meanings)) == len(Grade)
+
+
+def test_only_holding_corrected_and_open_statements_pass():
+    passing = {verdict for verdict in Verdict if verdict.passes}
+    assert passing == {Verdict.HOLDS, Verdict.CORRECTED, Verdict.OPEN}
+
+
+VERDICTS = {
+    Verdict.HOLDS: toy(),
+    Verdict.CORRECTED: toy(printed=5, corrected=1),
+    Verdict.FAILS: toy(printed=5),
+    Verdict.IDLE: toy(printed=1, corrected=1),
+    Verdict.MUTANT_LIVES: toy(mutants=(2, 1)),
+    Verdict.CRASHED: toy(printed=BAD),
+    Verdict.OPEN: OpenStatement("toy/open", "One", "here", "nobody has tried"),
+}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS, ids=[verdict.name for verdict in VERDICTS])
+def test_every_verdict_is_reached(verdict):
+    result = run_one(VERDICTS[verdict], 0)
+    assert result.verdict is verdict
+    assert (result.grade is not None) == (verdict in {Verdict.HOLDS, Verdict.CORRECTED})
+    shown = result.as_dict()
+    assert shown["verdict"] == str(verdict)
+    assert shown["passes"] == verdict.passes
+    assert verdict.passes or "FAILED" in summary([result])
+
+
+@pytest.mark.parametrize(
+    ("item", "verdict"),
+    [
+        (toy(printed=5, corrected=5), Verdict.FAILS),
+        (toy(printed=1, corrected=5), Verdict.FAILS),
+        (toy(printed=5, mutants=(1,)), Verdict.FAILS),
+        (toy(printed=1, corrected=BAD), Verdict.CRASHED),
+        (toy(printed=BAD, corrected=1), Verdict.CRASHED),
+        (toy(printed=5, corrected=1, mutants=(2, 1)), Verdict.MUTANT_LIVES),
+        (toy(printed=1, corrected=1, mutants=(1,)), Verdict.IDLE),
+        (toy(mutants=(BAD,)), Verdict.MUTANT_LIVES),
+        (toy(printed=5, corrected=1, mutants=(2, BAD)), Verdict.MUTANT_LIVES),
+    ],
+)
+def test_verdicts_of_mixed_findings(item, verdict):
+    assert run_one(item, 0).verdict is verdict
+
+
+def test_a_crash_is_a_failure_with_its_traceback():
+    result = run_one(toy(printed=BAD), 0)
+    assert not result.verdict.passes
+    assert "RuntimeError: the check broke" in result.error
+    assert result.printed is None
+    assert "the check broke" in summary([result])
+
+
+def test_a_mutant_on_which_the_check_crashes_is_not_killed():
+    result = run_one(toy(mutants=(2, BAD)), 0)
+    assert [mutant.killed for mutant in result.mutants] == [True, False]
+    assert "the check broke" in result.mutants[1].reason
+    assert "mutant 'mutant 1' lives" in summary([result])
+
+
+def test_killed_mutants_say_why():
+    result = run_one(toy(), 0)
+    assert [(mutant.name, mutant.reason) for mutant in result.mutants] == [
+        ("mutant 0", "2.0 is not 1"),
+        ("mutant 1", "3.0 is not 1"),
+    ]
+
+
+def test_an_open_statement_tells_its_reason():
+    shown = run_one(VERDICTS[Verdict.OPEN], 0).as_dict()
+    assert (shown["verdict"], shown["error"]) == ("open", "nobody has tried")
+    assert shown["evidence"] == {"as printed": None, "as corrected": None}
+
+
+def test_a_keyboard_interrupt_is_not_swallowed():
+    def interrupted(claim: object, rng: np.random.Generator) -> Evidence:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_one(replace(toy(), check=interrupted), 0)
+
+
+def drawn(results) -> dict[str, float]:
+    return {result.statement.id: result.printed.measured for result in results}
+
+
+def test_random_numbers_depend_on_seed_and_id_alone():
+    items = [drawing(name) for name in ("p/a", "p/b", "p/c")]
+    every = drawn(run(items, 7))
+    assert len(set(every.values())) == 3
+    assert drawn(run(reversed(items), 7)) == every
+    assert drawn(run(items[1:2], 7)) == {"p/b": every["p/b"]}
+    assert drawn(run([drawing("p/b")], 7)) == {"p/b": every["p/b"]}
+    assert not set(drawn(run(items, 8)).values()) & set(every.values())
+
+
+def test_every_claim_of_a_statement_sees_the_same_random_numbers():
+    result = run_one(drawing("p/a"), 3)
+    assert result.mutants[0].reason == f"{result.printed.measured} is not 1"
+
+
+def test_progress_is_reported_in_order():
+    seen = []
+    items = [toy(name) for name in "cab"]
+    results = run(items, 0, seen.append)
+    assert seen == results
+    assert [result.statement for result in results] == items
+
+
+def test_select_keeps_the_order_asked_for():
+    items = [toy(name) for name in "abc"]
+    assert select(items, []) == items
+    assert select(items, ["toy/c", "toy/a"]) == [items[2], items[0]]
+
+
+def test_select_names_every_unknown_id_and_those_there_are():
+    items = [toy(name) for name in "ab"]
+    with pytest.raises(UnknownStatementError) as caught:
+        select(items, ["toy/x", "toy/a", "toy/y"])
+    assert str(caught.value) == "no statement toy/x, toy/y; there are: toy/a, toy/b"
