@@ -1,6 +1,6 @@
 """Programs as data: registers, column sets, and the operators that fill them line by line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -88,6 +88,17 @@ class Register:
     def bound(self) -> float:
         """The largest magnitude that a value can have."""
         return max(abs(self.low), abs(self.high))
+
+
+def stack_registers(
+    ranges: Iterable[tuple[str, int, float, float]], first: int = 1
+) -> tuple[Register, ...]:
+    """Return registers one below the other, from (name, dim, low, high) and the first row."""
+    registers: list[Register] = []
+    for name, dim, low, high in ranges:
+        registers.append(Register(name, first, dim, low, high))
+        first += dim
+    return tuple(registers)
 
 
 class ProgramError(ValueError):

@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import typer
@@ -124,24 +124,31 @@ def build_posterior_mean(
     box_label: Annotated[
         float | None, typer.Option(help="Largest |y_i| of a prompt; default from the mixture.")
     ] = None,
+    softmax: Annotated[
+        str, typer.Option(help="head, or sigmoids: the route of Lemma 2, for small scores.")
+    ] = "head",
     as_json: AsJson = False,
 ) -> None:
     """Build the transformer of Theorem 1, whose weights compute f*_pi."""
     import torch
 
     from constructions import Box, compile_posterior_mean
+    from constructions.library.posterior_mean import SoftmaxRoute
     from simulations.built_models import save_model
 
     dtypes = {"float64": torch.float64, "float32": torch.float32}
     if dtype not in dtypes:
         raise ValueError(f"--dtype is {dtype!r}, expected float64 or float32")
+    if softmax not in get_args(SoftmaxRoute):
+        raise ValueError(f"--softmax is {softmax!r}, expected head or sigmoids")
     mixture = _mixture(components, num_components, dim, noise_std, seed)
     default = Box.for_mixture(mixture)
     box = Box(
         default.covariate_norm if box_covariate_norm is None else box_covariate_norm,
         default.label if box_label is None else box_label,
     )
-    network = compile_posterior_mean(mixture, max_examples, box, dtypes[dtype])
+    route = cast(SoftmaxRoute, softmax)
+    network = compile_posterior_mean(mixture, max_examples, box, dtypes[dtype], softmax=route)
     save_model(out, network)
     report = network.report().as_dict()
     if as_json:

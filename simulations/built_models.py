@@ -46,6 +46,7 @@ def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
             "noise_std": mixture.noise_std,
             "max_examples": network.max_examples,
             "box": {"covariate_norm": network.box.covariate_norm, "label": network.box.label},
+            "softmax": network.softmax,
             "dtype": str(network.dtype).removeprefix("torch."),
             "report": network.report().as_dict(),
         },
@@ -78,6 +79,7 @@ def load_model(path: Path) -> PosteriorMeanTransformer:
             settings["max_examples"],  # type: ignore[arg-type]
             Box(box["covariate_norm"], box["label"]),  # type: ignore[index, call-overload, arg-type]
             getattr(torch, str(settings["dtype"])),
+            softmax=settings["softmax"],  # type: ignore[arg-type]
         )
         network.load_state_dict(parameters)
     except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:

@@ -1,14 +1,21 @@
 """The program of Appendix B.2, corrected: f*_pi in nine operators (ten with a prior)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from constructions.library.sigmoid_route import check_range, route_operations, route_ranges
 from constructions.matrices import Matrix
 from constructions.operators import Aff, CopyDown, CopyOver, Mul, Operator, ScaledAgg, Soft
-from constructions.program import I_EVEN, I_ODD, QUERY, Program, Register
+from constructions.program import I_EVEN, I_ODD, QUERY, Program, Register, stack_registers
 from theory import PromptBatch, RegressionMixture
+
+#: How the softmax over components is computed.
+SoftmaxRoute = Literal["head", "sigmoids"]
+
+#: Name, dimension and range of a register.
+Range = tuple[str, int, float, float]
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,11 @@ def posterior_mean_program(
     components: Matrix,
     noise_std: Any,
     num_examples: int,
+    *,
     log_weights: Matrix | None = None,
     box: Box | None = None,
+    softmax: SoftmaxRoute = "head",
+    epsilon: float = 2.0**-52,
 ) -> Program:
     """Return the corrected program of Appendix B.2 for k examples.
 
@@ -90,15 +100,26 @@ def posterior_mean_program(
     box
         Bounds on prompts, from which the registers' ranges follow; without it they are infinite
         and the program can be run, not compiled.
+    softmax
+        "head": the operator soft, one attention head. "sigmoids": the route of Lemma 2, for
+        scores within its range; it needs a box.
+    epsilon
+        Machine epsilon of the arithmetic that will run the route (the default is float64's).
 
     Raises
     ------
     ValueError
-        If sigma is a number that is not positive, or k is negative.
+        If sigma is a number that is not positive, k is negative, the softmax is unknown, or its
+        route would lose more than half of all digits on the box.
     """
     _check(noise_std, num_examples)
+    if softmax not in ("head", "sigmoids"):
+        raise ValueError(f"softmax is {softmax!r}, expected 'head' or 'sigmoids'")
     m, d = components.shape
-    registers = _registers(components, noise_std, num_examples, log_weights, box)
+    ranges = _ranges(components, noise_std, num_examples, log_weights, box)
+    if softmax == "sigmoids":
+        ranges = _with_route(ranges, epsilon)
+    registers = stack_registers(ranges)
     block = {register.name: register for register in registers}
     x, y, r, s, p, pr, f = (block[name] for name in ("x", "y", "r", "s", "p", "pr", "f"))
     even, odd, query = (columns.of(num_examples) for columns in (I_EVEN, I_ODD, QUERY))
@@ -131,7 +152,7 @@ def posterior_mean_program(
             Mul(r.first, r.first, s.first, r.last, even),
             ScaledAgg(scale, s.first, s.last, s.first, q, even),
             *add_prior,
-            Soft(logits.first, logits.last, p.first),
+            *_softmax(softmax, logits, p, registers, q),
             Mul(r.first, p.first, pr.first, r.last, query),
             Aff(
                 pr.first, x.first, f.first, pr.last, x.first, f.last,
@@ -151,13 +172,13 @@ def _check(noise_std: Any, num_examples: int) -> None:
         raise ValueError(f"num_examples is {num_examples}, expected 0 or more")
 
 
-def _registers(
+def _ranges(
     components: Matrix,
     noise_std: Any,
     num_examples: int,
     log_weights: Matrix | None,
     box: Box | None,
-) -> tuple[Register, ...]:
+) -> tuple[Range, ...]:
     m, d = components.shape
     if box is None:
         x_bound = y_bound = image = residual = score = prior = np.inf
@@ -168,7 +189,7 @@ def _registers(
         prior = 0.0 if log_weights is None else float(np.abs(log_weights).max())
         score = num_examples * residual**2 / (2 * noise_std**2) + prior
     token = max(x_bound, y_bound)
-    sizes = (
+    return (
         ("token", d, -token, token),
         ("x", d, -x_bound, x_bound),
         ("y", 1, -y_bound, y_bound),
@@ -179,11 +200,28 @@ def _registers(
         ("pr", m, -residual, residual),
         ("f", 1, -image, image),
     )
-    registers: list[Register] = []
-    for name, dim, low, high in sizes:
-        first = registers[-1].last + 1 if registers else 1
-        registers.append(Register(name, first, dim, low, high))
-    return tuple(registers)
+
+
+def _with_route(ranges: tuple[Range, ...], epsilon: float) -> tuple[Range, ...]:
+    """Put the registers of Lemma 2 between the logits and their softmax p."""
+    place = next(i for i, (name, *_) in enumerate(ranges) if name == "p")
+    _, m, low, _ = ranges[place - 1]
+    # Scores are never positive; the squares in the label columns share their rows.
+    check_range(m, low, 0.0, epsilon)
+    return (*ranges[:place], *route_ranges(m, low, 0.0), *ranges[place:])
+
+
+def _softmax(
+    route: SoftmaxRoute,
+    logits: Register,
+    p: Register,
+    registers: tuple[Register, ...],
+    num_columns: int,
+) -> tuple[Operator, ...]:
+    if route == "head":
+        return (Soft(logits.first, logits.last, p.first),)
+    between = registers[registers.index(logits) : registers.index(p) + 1]
+    return route_operations(between, num_columns)
 
 
 def initial_matrix(tokens: Matrix, num_rows: int) -> Matrix:

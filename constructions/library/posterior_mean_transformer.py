@@ -5,7 +5,12 @@ import torch
 from jaxtyping import Float
 
 from constructions.compiled import Activation, CompiledProgram
-from constructions.library.posterior_mean import Box, initial_matrix, posterior_mean_program
+from constructions.library.posterior_mean import (
+    Box,
+    SoftmaxRoute,
+    initial_matrix,
+    posterior_mean_program,
+)
 from theory import PromptBatch, RegressionMixture
 
 #: Prompts that go through the network at once, which bounds its memory.
@@ -29,6 +34,9 @@ class PosteriorMeanTransformer(CompiledProgram):
         The prompts it answers; by default `Box.for_mixture`.
     dtype
         torch.float64 or torch.float32.
+    softmax
+        "head", one attention head, or "sigmoids", the route of Lemma 2, which is refused unless
+        the scores in the box stay within its range.
 
     Raises
     ------
@@ -42,6 +50,8 @@ class PosteriorMeanTransformer(CompiledProgram):
         max_examples: int,
         box: Box | None = None,
         dtype: torch.dtype = torch.float64,
+        *,
+        softmax: SoftmaxRoute = "head",
     ) -> None:
         possible = mixture.weights > 0
         uniform = bool(np.all(mixture.weights[possible] == mixture.weights[possible][0]))
@@ -50,13 +60,16 @@ class PosteriorMeanTransformer(CompiledProgram):
             mixture.components[possible],
             mixture.noise_std,
             max_examples,
-            None if uniform else np.log(mixture.weights[possible]),
-            built_for,
+            log_weights=None if uniform else np.log(mixture.weights[possible]),
+            box=built_for,
+            softmax=softmax,
+            epsilon=torch.finfo(dtype).eps,
         )
         super().__init__(program, dtype)
         self.mixture = mixture
         self.max_examples = max_examples
         self.box = built_for
+        self.softmax: SoftmaxRoute = softmax
 
     def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " batch"]:
         """Return the network's f*_pi(P) for every prompt, float64.
@@ -107,6 +120,8 @@ def compile_posterior_mean(
     max_examples: int,
     box: Box | None = None,
     dtype: torch.dtype = torch.float64,
+    *,
+    softmax: SoftmaxRoute = "head",
 ) -> PosteriorMeanTransformer:
     """Return a transformer with explicit weights that computes f*_pi; see the class.
 
@@ -116,4 +131,4 @@ def compile_posterior_mean(
     >>> compile_posterior_mean(mixture, max_examples=4).report().layers
     9
     """
-    return PosteriorMeanTransformer(mixture, max_examples, box, dtype)
+    return PosteriorMeanTransformer(mixture, max_examples, box, dtype, softmax=softmax)

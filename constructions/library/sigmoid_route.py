@@ -9,7 +9,7 @@ to one attention head instead, which has no such limit.
 import numpy as np
 
 from constructions.operators import Aff, Div, Mov, Operator, Sigmoid
-from constructions.program import Program, Register
+from constructions.program import Program, Register, stack_registers
 
 
 def rounding_error(num_logits: int, low: float, high: float, epsilon: float) -> float:
@@ -22,6 +22,28 @@ def rounding_error(num_logits: int, low: float, high: float, epsilon: float) -> 
     """
     with np.errstate(over="ignore"):
         return float(16 * epsilon * (1 + np.exp(high)) * np.exp(-low) * max(1, num_logits) ** 0.5)
+
+
+def check_range(num_logits: int, low: float, high: float, epsilon: float) -> None:
+    """Refuse logits on which the route loses more than half of all digits.
+
+    Raises
+    ------
+    ValueError
+        If there are no logits, the range is not finite, or `rounding_error` exceeds
+        sqrt(epsilon).
+    """
+    if num_logits < 1 or not -np.inf < low <= high < np.inf:
+        raise ValueError(
+            f"{num_logits} logits in {low}..{high}: expected at least one, and a finite range"
+        )
+    error = rounding_error(num_logits, low, high, epsilon)
+    if error > epsilon**0.5:
+        raise ValueError(
+            f"logits in {low:g}..{high:g} cost the sigmoid route about {error:.1e} of a "
+            f"probability, more than half of all digits ({epsilon**0.5:.1e}): 1 + e^s swallows "
+            "e^s; use the softmax head (soft)"
+        )
 
 
 def softmax_by_sigmoids(
@@ -56,27 +78,17 @@ def softmax_by_sigmoids(
         If m or the range is not valid, or if the route would lose more than half of all digits
         (an error above sqrt(epsilon)).
     """
-    if num_logits < 1 or not -np.inf < low <= high < np.inf:
-        raise ValueError(
-            f"{num_logits} logits in {low}..{high}: expected at least one, and a finite range"
-        )
-    error = rounding_error(num_logits, low, high, epsilon)
-    if error > epsilon**0.5:
-        raise ValueError(
-            f"logits in {low:g}..{high:g} cost the sigmoid route about {error:.1e} of a "
-            f"probability, more than half of all digits ({epsilon**0.5:.1e}): 1 + e^s swallows "
-            "e^s; use the softmax head (soft)"
-        )
-    registers = _registers(num_logits, low, high)
-    return Program(
-        "softmax by sigmoids", registers, num_columns, _operations(registers, num_columns), ("s",)
-    )
+    check_range(num_logits, low, high, epsilon)
+    logits, probabilities = ("s", num_logits, low, high), ("p", num_logits, 0.0, 1.0)
+    registers = stack_registers((logits, *route_ranges(num_logits, low, high), probabilities))
+    operations = route_operations(registers, num_columns)
+    return Program("softmax by sigmoids", registers, num_columns, operations, ("s",))
 
 
-def _registers(m: int, low: float, high: float) -> tuple[Register, ...]:
+def route_ranges(m: int, low: float, high: float) -> tuple[tuple[str, int, float, float], ...]:
+    """Return the registers n, g, one, v, e, S, u between logits and probabilities."""
     smallest, largest = float(np.exp(low)), float(np.exp(high))
-    ranges = (
-        ("s", m, low, high),
+    return (
         ("n", m, -high, -low),
         ("g", m, 1 / (1 + largest), 1 / (1 + smallest)),
         ("one", 1, 1.0, 1.0),
@@ -84,16 +96,11 @@ def _registers(m: int, low: float, high: float) -> tuple[Register, ...]:
         ("e", m, smallest, largest),
         ("S", 1, m * smallest, m * largest),
         ("u", m, 0.0, 1.0),
-        ("p", m, 0.0, 1.0),
     )
-    registers: list[Register] = []
-    for name, dim, least, most in ranges:
-        first = registers[-1].last + 1 if registers else 1
-        registers.append(Register(name, first, dim, least, most))
-    return tuple(registers)
 
 
-def _operations(registers: tuple[Register, ...], q: int) -> tuple[Operator, ...]:
+def route_operations(registers: tuple[Register, ...], q: int) -> tuple[Operator, ...]:
+    """Return the lines of the route; registers are s, n, g, one, v, e, S, u, p in this order."""
     s, n, g, one, v, e, total, u, p = registers
     m, last = s.dim, frozenset({q})
     eye = np.eye(m, dtype=int)

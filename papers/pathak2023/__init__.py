@@ -1,12 +1,13 @@
 """Pathak, Sen, Kong, Das 2023: Transformers can optimally learn regression mixture models."""
 
 from papers.ledger import AnyStatement
-from papers.pathak2023 import displays_9, lemma_2, program_lines, proposition_1, theorem_1
+from papers.pathak2023 import budget, displays_9, lemma_2, program_lines, proposition_1, theorem_1
 
 STATEMENTS: tuple[AnyStatement, ...] = (
     *program_lines.STATEMENTS,
     *proposition_1.STATEMENTS,
     *displays_9.STATEMENTS,
     *lemma_2.STATEMENTS,
+    *budget.STATEMENTS,
     *theorem_1.STATEMENTS,
 )
