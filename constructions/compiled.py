@@ -66,6 +66,10 @@ class Activation:
         H (batch, p, q) of the program, float64.
     stream
         Every row and column of the residual stream (batch, rows, columns), float64.
+    program
+        The program, whose registers name the rows of ``matrix``.
+    row_labels
+        What each row of the stream holds: a register, a constant, scratch.
     """
 
     layer: int
@@ -73,6 +77,13 @@ class Activation:
     operator: str
     matrix: Float[np.ndarray, "batch p q"]
     stream: Float[np.ndarray, "batch rows columns"]
+    program: Program
+    row_labels: tuple[str, ...]
+
+    def register(self, name: str) -> Float[np.ndarray, "batch dim q"]:
+        """Return the rows of one register (batch, dim, q); KeyError lists the names there are."""
+        rows = self.program.register(name).rows
+        return self.matrix[:, np.array(rows.indices) - 1]
 
 
 class CompiledProgram(Transformer):
@@ -135,17 +146,13 @@ class CompiledProgram(Transformer):
     def trace_matrices(self, H: Float[np.ndarray, "batch p q"]) -> list[Activation]:
         """Return the activations of the input and after every layer."""
         state = self.embed(H)
-        activations = [Activation(0, 0, "", self.read(state), self._values(state))]
+        activations = [self._activation(0, 0, state)]
         with torch.no_grad():
             for number, (layer, plan) in enumerate(
                 zip(self.layers, self.plans, strict=True), start=1
             ):
                 state = layer(state)
-                line = plan.completes
-                operator = "" if line is None else str(self.program.operations[line - 1])
-                activations.append(
-                    Activation(number, line, operator, self.read(state), self._values(state))
-                )
+                activations.append(self._activation(number, plan.completes, state))
         return activations
 
     def report(self) -> Report:
@@ -164,6 +171,19 @@ class CompiledProgram(Transformer):
             program_rows=program.num_rows,
             program_columns=program.num_columns,
             operators=len(program.operations),
+        )
+
+    def _activation(
+        self, layer: int, line: int | None, state: Float[Tensor, "batch rows columns"]
+    ) -> Activation:
+        return Activation(
+            layer=layer,
+            line=line,
+            operator=str(self.program.operations[line - 1]) if line else "",
+            matrix=self.read(state),
+            stream=self._values(state),
+            program=self.program,
+            row_labels=tuple(row.label for row in self.stream.rows),
         )
 
     def _values(self, state: Float[Tensor, "batch rows columns"]) -> Float[np.ndarray, "b r c"]:
