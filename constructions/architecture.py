@@ -80,14 +80,15 @@ class Layer(nn.Module):
         if q == 1:
             return attended
         # Column i + 1 sees columns 1..i: keys drop the last column, queries the first.
-        visible = torch.ones(q - 1, q - 1, dtype=torch.bool, device=H.device).triu()
+        hidden = torch.ones(q - 1, q - 1, dtype=torch.bool, device=H.device).triu(diagonal=1)
         for head in range(self.query.shape[0]):
             keys = self.key[head] @ H[..., :-1]
             queries = self.query[head] @ H[..., 1:]
-            logits = keys.transpose(-1, -2) @ queries
-            weights = logits.masked_fill_(~visible, -torch.inf).softmax(dim=-2)
+            # A row for each query: softmax is much faster along contiguous entries.
+            logits = queries.transpose(-1, -2) @ keys
+            weights = logits.masked_fill_(hidden, -torch.inf).softmax(dim=-1)
             values = self.value[head] @ H[..., :-1]
-            attended[..., 1:] += self.output[head] @ (values @ weights)
+            attended[..., 1:] += self.output[head] @ (values @ weights.transpose(-1, -2))
         return attended
 
     def feed_forward(self, V: Float[Tensor, "batch p q"]) -> Float[Tensor, "batch p q"]:
@@ -120,8 +121,14 @@ def layer_norm(V: Float[Tensor, "batch p q"]) -> Float[Tensor, "batch p q"]:
             "give the column an entry that differs, such as a constant row"
         )
     centred = V - V.mean(dim=-2, keepdim=True)
+    norm = torch.linalg.vector_norm(centred, dim=-2, keepdim=True)
+    limits = torch.finfo(V.dtype)
+    if bool(((norm < limits.tiny**0.25) | (norm > limits.max**0.25)).any()):
+        # The squares of such entries under- or overflow; lambda does not see the scale.
+        centred = centred / centred.abs().amax(dim=-2, keepdim=True)
+        norm = torch.linalg.vector_norm(centred, dim=-2, keepdim=True)
     root: float = V.shape[-2] ** 0.5
-    normalised: Tensor = centred * (root / torch.linalg.vector_norm(centred, dim=-2, keepdim=True))
+    normalised: Tensor = centred * (root / norm)
     return normalised
 
 

@@ -8,12 +8,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from constructions.architecture import Transformer
-from constructions.gadgets import SquareGadget, check_selection
+from constructions.gadgets import SquareGadget
 from constructions.layer_plan import LayerPlan
 from constructions.lowering import gadget_for, lower
 from constructions.planning import plan_program
 from constructions.program import Program
 from constructions.stream import ResidualStream
+
+
+def machine_epsilon(dtype: torch.dtype) -> float:
+    """Return the machine epsilon of a network's float type.
+
+    Raises
+    ------
+    ValueError
+        If the type is neither torch.float32 nor torch.float64.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
+    return torch.finfo(dtype).eps
 
 
 @dataclass(frozen=True)
@@ -115,11 +128,8 @@ class CompiledProgram(Transformer):
         dtype: torch.dtype = torch.float64,
         square: SquareGadget | None = None,
     ) -> None:
-        if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
-        epsilon = torch.finfo(dtype).eps
-        stream = ResidualStream(program, epsilon)
-        check_selection(stream.num_columns, epsilon)
+        epsilon = machine_epsilon(dtype)
+        stream = ResidualStream(program, epsilon, torch.finfo(dtype).tiny)
         plans = plan_program(program, stream)
         gadget = gadget_for(dtype) if square is None else square
         super().__init__(lower(plans, stream, dtype, gadget))
@@ -139,12 +149,21 @@ class CompiledProgram(Transformer):
         return self._values(state)[:, : self.program.num_rows, self.stream.prompt_columns]
 
     def run_matrices(self, H: Float[np.ndarray, "batch p q"]) -> Float[np.ndarray, "batch p q"]:
-        """Return the program's final matrix, as the network computes it."""
+        """Return the program's final matrices, as the network computes them.
+
+        Raises
+        ------
+        ValueError
+            If H^(0) has another shape, entries that are not finite or beyond their register's
+            range, or entries other than 0 in cells that a line will fill.
+        """
+        self._check(H)
         with torch.no_grad():
             return self.read(self(self.embed(H)))
 
     def trace_matrices(self, H: Float[np.ndarray, "batch p q"]) -> list[Activation]:
-        """Return the activations of the input and after every layer."""
+        """Return the activations of the input and after every layer; raises as `run_matrices`."""
+        self._check(H)
         state = self.embed(H)
         activations = [self._activation(0, 0, state)]
         with torch.no_grad():
@@ -154,6 +173,31 @@ class CompiledProgram(Transformer):
                 state = layer(state)
                 activations.append(self._activation(number, plan.completes, state))
         return activations
+
+    def _check(self, H: Float[np.ndarray, "batch p q"]) -> None:
+        program = self.program
+        expected = (program.num_rows, program.num_columns)
+        if H.ndim != 3 or H.shape[1:] != expected:
+            raise ValueError(
+                f"matrices have shape {H.shape}, expected (batch, {expected[0]}, "
+                f"{expected[1]}) for program {program.name!r}"
+            )
+        problems = []
+        for register in program.registers:
+            largest = float(np.abs(H[:, register.first - 1 : register.last]).max(initial=0.0))
+            # `not <=` also catches NaN; entries may have been rounded to the network's type.
+            if not largest <= register.bound * (1 + machine_epsilon(self.dtype)):
+                problems.append(
+                    f"register {register.name!r} holds {largest:.6g}, at most {register.bound:.6g}"
+                )
+        if H[:, program.fresh_cells].any():
+            rows = np.flatnonzero((H.any(axis=0) & program.fresh_cells).any(axis=1)) + 1
+            problems.append(f"rows {rows.tolist()} hold entries where the program will write")
+        if problems:
+            raise ValueError(
+                f"matrices are outside what program {program.name!r} was compiled for: "
+                + "; ".join(problems)
+            )
 
     def report(self) -> Report:
         """Return the sizes of the network."""

@@ -1,4 +1,4 @@
-"""The trivial schedule: every operator becomes a layer of its own (a division three).
+"""The trivial schedule: every operator a layer of its own, a division three or four.
 
 Each operator has one recipe. Where the cells it writes are known to be zero, it adds its values;
 where they may hold something, the same layer subtracts what was there. Attention adds to the
@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 
 import numpy as np
 
-from constructions.gadgets import HARD_GAP, previous_column_gain
+from constructions.gadgets import HARD_GAP, check_selection, previous_column_gain
 from constructions.layer_plan import Affine, Form, Head, LayerPlan, Local, Product, Quotient
 from constructions.matrices import Matrix
 from constructions.operators import (
@@ -49,7 +49,8 @@ def plan_program(program: Program, stream: ResidualStream) -> list[LayerPlan]:
     Raises
     ------
     ValueError
-        If a line divides by a register whose range includes 0.
+        If a line divides by a register whose range includes 0, or copies over more columns than
+        attention can tell apart.
     """
     plans = []
     for line, operation in enumerate(program.operations, start=1):
@@ -84,6 +85,7 @@ class _Recipe:
 
     @layers.register
     def _(self, operation: CopyOver) -> list[LayerPlan]:
+        check_selection(self.stream.num_columns, self.stream.epsilon)
         cosine, sine = self.stream.circle()
         gain = previous_column_gain(self.stream.num_columns)
         turn = 2 * np.pi / max(self.stream.num_columns, 4)
@@ -312,7 +314,7 @@ class _Recipe:
         return 1.0
 
     def _form_bound(self, form: Form) -> float:
-        return sum(abs(c) * self._bound(row) for row, c in form.items())
+        return sum((abs(c) * self._bound(row) for row, c in form.items()), 0.0)
 
 
 def _zero(rows: Rows) -> list[int]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from constructions.operators import Columns, Operator, Rows
 
 Cell = tuple[int, int]
@@ -166,6 +169,20 @@ class Program:
 
         A program in single-assignment form has no such line.
         """
+        written = self._first_written
+        return tuple(bool(self._written(op) - written[i]) for i, op in enumerate(self.operations))
+
+    @cached_property
+    def fresh_cells(self) -> npt.NDArray[np.bool_]:
+        """The cells (p, q) that a line fills for the first time: they must be 0 in H^(0)."""
+        fresh = np.zeros((self.num_rows, self.num_columns), dtype=bool)
+        for row, column in set().union(*self._first_written):
+            fresh[row - 1, column - 1] = True
+        return fresh
+
+    @cached_property
+    def _first_written(self) -> tuple[set[Cell], ...]:
+        """For each line, the cells that neither an input nor an earlier line has filled."""
         filled = {
             (row, column)
             for name in self.inputs
@@ -174,9 +191,8 @@ class Program:
         }
         found = []
         for operation in self.operations:
-            written = self._written(operation)
-            found.append(not filled.isdisjoint(written))
-            filled |= written
+            found.append(self._written(operation) - filled)
+            filled |= found[-1]
         return tuple(found)
 
     def _written(self, operation: Operator) -> set[Cell]:

@@ -36,23 +36,31 @@ class ResidualStream:
     ----------
     program
         The program whose rows come first and whose columns come last.
-    epsilon
-        Machine epsilon of the network's float type; decides the sizes L and N.
+    epsilon, tiny
+        Machine epsilon and smallest normal number of the network's float type; they decide the
+        sizes L and N, and which ranges can be scaled.
 
     Raises
     ------
     ValueError
-        If a register has no finite range.
+        If a register has no finite range, or one that the float type cannot scale.
     """
 
-    def __init__(self, program: Program, epsilon: float) -> None:
-        unbounded = [r.name for r in program.registers if not np.isfinite(r.bound)]
-        if unbounded:
+    def __init__(self, program: Program, epsilon: float, tiny: float) -> None:
+        largest = epsilon / tiny
+        unscalable = [
+            f"{r.name!r} up to {r.bound:.3g}"
+            for r in program.registers
+            if r.bound != 0 and not 1 / largest < r.bound < largest
+        ]
+        if unscalable:
             raise ValueError(
-                f"program {program.name!r}: registers {unbounded} have no finite range; "
-                "give the program a box of prompts"
+                f"program {program.name!r}: the ranges of registers {', '.join(unscalable)} are "
+                f"not between {1 / largest:.1e} and {largest:.1e}, which the float type can scale; "
+                "give the program a (smaller) box of prompts, or rescale noise and prompts"
             )
         self.program = program
+        self.epsilon = epsilon
         self.num_basis = _basis_columns(program)
         self.num_columns = 1 + self.num_basis + program.num_columns
         divides = any(isinstance(operation, Div) for operation in program.operations)

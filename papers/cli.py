@@ -38,6 +38,16 @@ def main() -> None:
         sys.exit(2)
 
 
+def _one_thread() -> None:
+    """Let torch use one thread: on small matrices more of them wait rather than work.
+
+    Where another process is busy, two threads took up to ten times as long as one.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _one_line(error: Exception) -> str:
     text = (
         str(error)
@@ -89,6 +99,7 @@ def verify(
     from papers.verdicts import summary, table
 
     chosen = select(pathak2023.STATEMENTS, ids or [])
+    _one_thread()
     with _progress() as progress:
         task = progress.add_task("checking", total=len(chosen))
         results = run(chosen, seed, lambda result: progress.advance(task))
@@ -223,6 +234,7 @@ def accuracy(
     from papers.pathak2023.theorem_1 import KINDS, TOLERANCE
     from simulations.experiments.accuracy import SIZES, Accuracy, largest_error
 
+    _one_thread()
     configs = [
         Accuracy(*size, kind, precision, num_prompts, seed)
         for size in SIZES

@@ -168,6 +168,8 @@ def _check(noise_std: Any, num_examples: int) -> None:
             f"noise_std is {noise_std}, expected a positive number: the scores grow like "
             "1/sigma^2, so that no finite network has sigma = 0; theory.Argmin is its limit"
         )
+    if noise_std**2 == 0:
+        raise ValueError(f"noise_std is {noise_std}, whose square underflows: rescale the problem")
     if num_examples < 0:
         raise ValueError(f"num_examples is {num_examples}, expected 0 or more")
 
@@ -187,7 +189,8 @@ def _ranges(
         image = float(np.linalg.norm(components, axis=1).max()) * x_bound
         residual = image + y_bound
         prior = 0.0 if log_weights is None else float(np.abs(log_weights).max())
-        score = num_examples * residual**2 / (2 * noise_std**2) + prior
+        with np.errstate(over="ignore"):  # an infinite range is refused when it is compiled
+            score = float(num_examples * np.float64(residual) ** 2 / (2 * noise_std**2)) + prior
     token = max(x_bound, y_bound)
     return (
         ("token", d, -token, token),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from constructions.compiled import Activation, CompiledProgram
+from constructions.compiled import Activation, CompiledProgram, machine_epsilon
 from constructions.library.posterior_mean import (
     Box,
     SoftmaxRoute,
@@ -13,8 +13,8 @@ from constructions.library.posterior_mean import (
 )
 from theory import PromptBatch, RegressionMixture
 
-#: Prompts that go through the network at once, which bounds its memory.
-CHUNK = 256
+#: Prompts that go through the network at once: more fall out of the processor's cache.
+CHUNK = 16
 
 
 class PosteriorMeanTransformer(CompiledProgram):
@@ -63,7 +63,7 @@ class PosteriorMeanTransformer(CompiledProgram):
             log_weights=None if uniform else np.log(mixture.weights[possible]),
             box=built_for,
             softmax=softmax,
-            epsilon=torch.finfo(dtype).eps,
+            epsilon=machine_epsilon(dtype),
         )
         super().__init__(program, dtype)
         self.mixture = mixture

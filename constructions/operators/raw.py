@@ -69,6 +69,11 @@ class Raw(Operator):
         ):
             if np.shape(matrix) != shape:
                 found.append(f"{label} has shape {np.shape(matrix)}, expected {shape}")
+        if len(set(self.write_rows)) < len(self.write_rows):
+            found.append(f"written rows {list(self.write_rows)} repeat")
+        beyond = sorted(i for i in self.attended if not 1 <= i <= num_columns)
+        if beyond:
+            found.append(f"pi is given for columns {beyond}, which are not within 1..{num_columns}")
         for i, columns in sorted(self.attended.items()):
             bad = sorted(j for j in columns if not 1 <= j < i)
             if bad:

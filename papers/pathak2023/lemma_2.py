@@ -183,7 +183,7 @@ def ATTENTION(claim: AttentionClaim, rng: np.random.Generator) -> Evidence:
     title="The route of Lemma 2 as layers of the architecture, and what it costs",
     source="Lemma 2, Appendix B.3.1",
     latex=r"|p_i - \mathrm{softmax}(s)_i| \le 16 \sqrt{m}\, \varepsilon\,"
-    r" (1 + e^{s_{max}}) e^{-s_{min}}",
+    r" ((1 + e^{s_{max}}) e^{-s_{min}} + 32)",
     printed=_route,
     mutants=ROUTE_MUTANTS,
     hypotheses=(f"logits in [{LOW:g}, {HIGH:g}]; beyond half of all digits lost it is refused",),

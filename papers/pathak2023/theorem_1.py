@@ -76,9 +76,10 @@ def _far_away(claim: NetworkClaim) -> Evidence:
     bound = _answer_bound(network)
     query = 10.0 * (1.0 + bound)
     prompt = PromptBatch(np.array([[[0.0], [query]]]), np.zeros((1, 1)))
-    # The matrices go in directly: `predict` would refuse a prompt outside the box.
+    # The matrix goes in directly: `predict` refuses a prompt outside the box.
     matrix = initial_matrix(prompt.interleaved(), network.program.num_rows)
-    found = float(network.run_matrices(matrix)[0, -1, -1])
+    with torch.no_grad():
+        found = float(network.read(network(network.embed(matrix)))[0, -1, -1])
     expected = float(mixture.posterior_mean(prompt)[0])
     return Evidence(
         not (abs(found) <= bound < expected),

@@ -24,7 +24,7 @@ def one_line(operator: Operator, H: Matrix, *, fresh: bool = False) -> Program:
     With ``fresh``, H is not declared as input, so that targets must be zero before.
     """
     results = np.array([judged(operator, h) for h in H])
-    bound = max(1e-300, float(np.abs(H).max()), float(np.abs(results).max()))
+    bound = max(float(np.abs(H).max()), float(np.abs(results).max())) or 1.0
     registers = (Register("H", 1, H.shape[1], -bound, bound),)
     return Program("one line", registers, H.shape[2], (operator,), () if fresh else ("H",))
 

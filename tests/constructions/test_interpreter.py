@@ -42,7 +42,7 @@ def test_every_stage_is_the_matrix_of_appendix_b21(
     W, sigma = mixture.components.astype(dtype), dtype(case.noise_std)
     xs, ys = prompts.xs[0].astype(dtype), prompts.ys[0].astype(dtype)
     log_prior = np.log(with_prior(mixture, 5).weights.astype(dtype)) if prior else None
-    program = posterior_mean_program(W, sigma, case.num_examples, log_prior)
+    program = posterior_mean_program(W, sigma, case.num_examples, log_weights=log_prior)
     tokens = prompts.interleaved()[0].astype(dtype)
     stages = run(program, initial_matrix(tokens, program.num_rows))
     expected = judges.stages(W, sigma, xs, ys, log_prior)
@@ -66,7 +66,7 @@ def test_the_last_entry_is_the_posterior_mean_to_1e_13(case: Case, draw: Draw, p
         mixture.components.astype(np.longdouble),
         np.longdouble(case.noise_std),
         case.num_examples,
-        np.log(weights) if prior else None,
+        log_weights=np.log(weights) if prior else None,
     )
     for xs, ys, tokens in zip(prompts.xs, prompts.ys, prompts.interleaved(), strict=True):
         H = initial_matrix(tokens.astype(np.longdouble), program.num_rows)
@@ -86,7 +86,7 @@ def test_in_symbols_the_last_entry_is_equation_4(prior: bool) -> None:
     sigma = sympy.Symbol("sigma", positive=True)
     pi = [sympy.Symbol(f"pi{j}", positive=True) for j in range(m)]
     log_prior = np.array([sympy.log(weight) for weight in pi]) if prior else None
-    program = posterior_mean_program(W, sigma, k, log_prior)
+    program = posterior_mean_program(W, sigma, k, log_weights=log_prior)
     tokens = np.array([[xs[0, 0], ys[0], xs[1, 0], ys[1], xs[2, 0]],
                        [xs[0, 1], 0, xs[1, 1], 0, xs[2, 1]]])  # fmt: skip
     computed = run(program, initial_matrix(tokens, program.num_rows))[-1][-1, -1]
@@ -106,7 +106,7 @@ def test_no_examples_give_the_prior_mean() -> None:
     uniform = posterior_mean_program(W, 1.0, 0)
     H = initial_matrix(query, uniform.num_rows)
     np.testing.assert_allclose(run(uniform, H)[-1][-1, -1], (3.0 + 5.5) / 2, rtol=1e-15)
-    weighted = posterior_mean_program(W, 1.0, 0, np.log([0.25, 0.75]))
+    weighted = posterior_mean_program(W, 1.0, 0, log_weights=np.log([0.25, 0.75]))
     H = initial_matrix(query, weighted.num_rows)
     np.testing.assert_allclose(run(weighted, H)[-1][-1, -1], (3.0 + 3 * 5.5) / 4, rtol=1e-15)
 

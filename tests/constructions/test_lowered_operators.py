@@ -153,11 +153,15 @@ def test_products_of_registers_of_different_size(dtype: torch.dtype) -> None:
     np.testing.assert_allclose(model.run_matrices(H), meaning, rtol=0, atol=allowed)
 
 
+@pytest.mark.parametrize("largest", [99_999.0, 0.0, -99_000.0])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_softmax_of_large_scores(dtype: torch.dtype) -> None:
-    """Scores up to 1e5 keep a difference of 1 between the first two, up to epsilon 1e5."""
-    H = np.full((1, 4, 2), -5e4)
-    H[0, 0, 1], H[0, 1, 1] = 99_999.0, 99_998.0
+def test_softmax_of_large_scores(dtype: torch.dtype, largest: float) -> None:
+    """Scores up to 1e5 keep a difference of 1 between the first two, up to epsilon 1e5.
+
+    Very negative scores must still win over the columns that are masked.
+    """
+    H = np.full((1, 4, 2), -1e5)
+    H[0, 0, 1], H[0, 1, 1] = largest, largest - 1
     registers = (Register("s", 1, 4, -1e5, 1e5), Register("p", 5, 4, 0.0, 1.0))
     program = Program("softmax", registers, 2, (Soft(1, 4, 5),), ("s",))
     padded = np.concatenate([H, np.zeros((1, 4, 2))], axis=1)
@@ -167,14 +171,12 @@ def test_softmax_of_large_scores(dtype: torch.dtype) -> None:
     np.testing.assert_allclose(p, [leader, 1 - leader, 0, 0], rtol=0, atol=allowed)
 
 
-def test_float_types_registers_without_range_and_too_many_columns_are_refused() -> None:
+def test_other_float_types_and_registers_without_range_are_refused() -> None:
     line = (Mov(1, 1, 1, frozenset({1})),)
-    bounded = Program("bounded", (Register("H", 1, 1, -1.0, 1.0),), 4000, line, ("H",))
+    bounded = Program("bounded", (Register("H", 1, 1, -1.0, 1.0),), 3, line, ("H",))
     for dtype in (torch.float16, torch.bfloat16, torch.int64):
         with pytest.raises(ValueError, match=r"expected torch\.float32 or torch\.float64"):
             CompiledProgram(bounded, dtype)
-    with pytest.raises(ValueError, match="4001 columns are more than"):
-        CompiledProgram(bounded, torch.float32)
     endless = (Register("H", 1, 1, -1.0, 1.0), Register("far", 2, 1, 0.0, np.inf))
-    with pytest.raises(ValueError, match=r"registers \['far'\] have no finite range"):
+    with pytest.raises(ValueError, match=r"ranges of registers 'far' up to inf"):
         CompiledProgram(Program("endless", endless, 3, line, ("H",)))

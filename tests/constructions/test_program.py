@@ -111,7 +111,7 @@ def test_overwrites_marks_the_lines_that_write_a_filled_cell() -> None:
 def test_the_library_program_is_in_single_assignment_form(case: Case, prior: bool) -> None:
     m, d, k = case.num_components, case.dim, case.num_examples
     program = posterior_mean_program(
-        np.ones((m, d)), case.noise_std, k, np.zeros(m) if prior else None
+        np.ones((m, d)), case.noise_std, k, log_weights=np.zeros(m) if prior else None
     )
     assert not any(program.overwrites)
     assert len(program.operations) == 9 + prior
