@@ -186,7 +186,7 @@ class CompiledProgram(Transformer):
         for register in program.registers:
             largest = float(np.abs(H[:, register.first - 1 : register.last]).max(initial=0.0))
             # `not <=` also catches NaN; entries may have been rounded to the network's type.
-            if not largest <= register.bound * (1 + machine_epsilon(self.dtype)):
+            if not largest <= register.bound * (1 + 4 * machine_epsilon(self.dtype)):
                 problems.append(
                     f"register {register.name!r} holds {largest:.6g}, at most {register.bound:.6g}"
                 )

@@ -1,61 +1,12 @@
-"""The ledger and the runner, on toy statements: the claim is a number, and right is 1."""
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from papers.ledger import (
-    Correction,
-    Evidence,
-    Fault,
-    Grade,
-    OpenStatement,
-    Statement,
-    Verdict,
-    statement,
-)
+from papers.ledger import Evidence, Grade, Verdict
 from papers.runner import UnknownStatementError, run, run_one, select
 from papers.verdicts import summary
-
-BAD = "boom"
-
-
-def evidence(holds: bool, measured: float = 0.0) -> Evidence:
-    why = "" if holds else f"{measured} is not 1"
-    return Evidence(holds, Grade.CONFIRMED, "value against 1", "here", measured, 0.5, why)
-
-
-def toy(
-    name: str = "a", printed: object = 1, corrected: object = None, mutants: tuple = (2, 3)
-) -> Statement[object]:
-    correction = None if corrected is None else Correction(corrected, "it is 1", Fault.SLIP)
-
-    @statement(
-        id=f"toy/{name}",
-        title="One",
-        source="here",
-        latex="x = 1",
-        printed=printed,
-        mutants={f"mutant {i}": claim for i, claim in enumerate(mutants)},
-        correction=correction,
-    )
-    def check(claim: object, rng: np.random.Generator) -> Evidence:
-        if claim == BAD:
-            raise RuntimeError("the check broke")
-        return evidence(claim == 1, float(claim))
-
-    return check
-
-
-def drawing(name: str) -> Statement[float]:
-    """A statement whose evidence shows the random number that its check was given."""
-
-    @statement(id=name, title="", source="", latex="", printed=1.0, mutants={"m": 0.0})
-    def check(claim: float, rng: np.random.Generator) -> Evidence:
-        return evidence(claim == 1.0, rng.random())
-
-    return check
+from tests.papers.toys import CRASH, drawing, toy, unchecked
 
 
 def test_a_refutation_without_a_counterexample_is_refused():
@@ -93,8 +44,8 @@ VERDICTS = {
     Verdict.FAILS: toy(printed=5),
     Verdict.IDLE: toy(printed=1, corrected=1),
     Verdict.MUTANT_LIVES: toy(mutants=(2, 1)),
-    Verdict.CRASHED: toy(printed=BAD),
-    Verdict.OPEN: OpenStatement("toy/open", "One", "here", "nobody has tried"),
+    Verdict.CRASHED: toy(printed=CRASH),
+    Verdict.OPEN: unchecked(),
 }
 
 
@@ -115,12 +66,12 @@ def test_every_verdict_is_reached(verdict):
         (toy(printed=5, corrected=5), Verdict.FAILS),
         (toy(printed=1, corrected=5), Verdict.FAILS),
         (toy(printed=5, mutants=(1,)), Verdict.FAILS),
-        (toy(printed=1, corrected=BAD), Verdict.CRASHED),
-        (toy(printed=BAD, corrected=1), Verdict.CRASHED),
+        (toy(printed=1, corrected=CRASH), Verdict.CRASHED),
+        (toy(printed=CRASH, corrected=1), Verdict.CRASHED),
         (toy(printed=5, corrected=1, mutants=(2, 1)), Verdict.MUTANT_LIVES),
         (toy(printed=1, corrected=1, mutants=(1,)), Verdict.IDLE),
-        (toy(mutants=(BAD,)), Verdict.MUTANT_LIVES),
-        (toy(printed=5, corrected=1, mutants=(2, BAD)), Verdict.MUTANT_LIVES),
+        (toy(mutants=(CRASH,)), Verdict.MUTANT_LIVES),
+        (toy(printed=5, corrected=1, mutants=(2, CRASH)), Verdict.MUTANT_LIVES),
     ],
 )
 def test_verdicts_of_mixed_findings(item, verdict):
@@ -128,7 +79,7 @@ def test_verdicts_of_mixed_findings(item, verdict):
 
 
 def test_a_crash_is_a_failure_with_its_traceback():
-    result = run_one(toy(printed=BAD), 0)
+    result = run_one(toy(printed=CRASH), 0)
     assert not result.verdict.passes
     assert "RuntimeError: the check broke" in result.error
     assert result.printed is None
@@ -136,7 +87,7 @@ def test_a_crash_is_a_failure_with_its_traceback():
 
 
 def test_a_mutant_on_which_the_check_crashes_is_not_killed():
-    result = run_one(toy(mutants=(2, BAD)), 0)
+    result = run_one(toy(mutants=(2, CRASH)), 0)
     assert [mutant.killed for mutant in result.mutants] == [True, False]
     assert "the check broke" in result.mutants[1].reason
     assert "mutant 'mutant 1' lives" in summary([result])
