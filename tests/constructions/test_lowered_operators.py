@@ -138,9 +138,10 @@ def test_a_small_register_keeps_its_precision_beside_a_large_one(dtype: torch.dt
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_products_of_registers_of_different_size(dtype: torch.dtype) -> None:
     registers = (
-        Register("a", 1, 2, -1e4, 1e4),
-        Register("b", 3, 2, -1e-3, 1e-3),
-        Register("ab", 5, 2, -10.0, 10.0),
+        Register("a", 1, 2, -1.001e4, 1.001e4),
+        # A little more than the entries, which are rounded to float32.
+        Register("b", 3, 2, -1.001e-3, 1.001e-3),
+        Register("ab", 5, 2, -10.1, 10.1),
     )
     operator = Mul(1, 3, 5, 2, frozenset({1, 3}))
     H = np.concatenate([matrices((4, 2, 3), s, 2) for s in (1e4, 1e-3, 10.0)], axis=1)
