@@ -137,6 +137,10 @@ class CompiledProgram(Transformer):
         self.dtype = dtype
         self.stream = stream
         self.plans: list[LayerPlan] = plans
+        # Saved with the weights, which mean nothing without the rows that stand beside the prompt.
+        blank = np.zeros((program.num_rows, program.num_columns))
+        self.register_buffer("constants", torch.tensor(stream.embed(blank), dtype=dtype))
+        self.register_buffer("units", torch.tensor(stream.units(), dtype=dtype))
         self.square = gadget
 
     def embed(self, H: Float[np.ndarray, "batch p q"]) -> Float[Tensor, "batch rows columns"]:

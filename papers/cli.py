@@ -18,11 +18,10 @@ from rich.table import Table
 
 app = typer.Typer(
     help="Papers on in-context learning of regression mixtures, as running, checked code.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-build = typer.Typer(help="Build a transformer with explicit weights.", no_args_is_help=True)
+build = typer.Typer(help="Build a transformer with explicit weights.")
 app.add_typer(build, name="build")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -32,10 +31,21 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 def main() -> None:
     """Run the command line; bad input becomes one line on standard error and exit code 2."""
     try:
-        app()
+        # Not standalone: errors of the call come here too, and get the same one line.
+        sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False))
+    except typer.TyperException as error:
+        _complain(f"{getattr(error, 'format_message', error.__str__)()} (see iclproof --help)")
     except (ValueError, OSError, KeyError, OverflowError) as error:
-        _errors().print(f"iclproof: {_one_line(error)}", style="bold red", highlight=False)
-        sys.exit(2)
+        _complain(_one_line(error))
+    except typer.Abort:
+        _complain("interrupted")
+    sys.exit(2)
+
+
+def _complain(message: str) -> None:
+    # soft_wrap: one error is one line, however wide the terminal.
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    console.print(f"iclproof: {' '.join(message.split())}", style="bold red")
 
 
 def _one_thread() -> None:
@@ -49,17 +59,9 @@ def _one_thread() -> None:
 
 
 def _one_line(error: Exception) -> str:
-    text = (
-        str(error)
-        if not isinstance(error, OSError) or error.strerror is None
-        else (f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    )
-    return " ".join(text.split())
-
-
-def _errors() -> Console:
-    # soft_wrap: one error is one line, however wide the terminal.
-    return Console(stderr=True, soft_wrap=True, markup=False)
+    if isinstance(error, OSError) and error.strerror is not None and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _output() -> Console:

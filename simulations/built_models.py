@@ -1,6 +1,8 @@
 """Hand-built transformers on disk: weights and mixture as safetensors, settings as JSON."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,9 +21,10 @@ WEIGHTS, MIXTURE = "weights.safetensors", "mixture.safetensors"
 def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
     """Write a network into a folder, atomically, with checksums.
 
-    The folder holds ``weights.safetensors`` (the parameters, in the network's dtype, rows in
-    stored units), ``mixture.safetensors`` (components (m, d) and weights (m,), float64) and
-    ``manifest.json`` (settings, report, checksums).
+    The folder holds ``weights.safetensors`` (the parameters, in the network's dtype, with the
+    constants that stand beside a prompt and the units that rows are stored in),
+    ``mixture.safetensors`` (components (m, d) and weights (m,), float64) and ``manifest.json``
+    (settings, report, checksums).
 
     Raises
     ------
@@ -73,17 +76,28 @@ def load_model(path: Path) -> PosteriorMeanTransformer:
     try:
         arrays = safetensors.numpy.load(folder.files[MIXTURE])
         parameters = safetensors.torch.load(folder.files[WEIGHTS])
-        box, noise_std = settings["box"], settings["noise_std"]
-        network = PosteriorMeanTransformer(
-            RegressionMixture(arrays["components"], noise_std, arrays["weights"]),  # type: ignore[arg-type]
-            settings["max_examples"],  # type: ignore[arg-type]
-            Box(box["covariate_norm"], box["label"]),  # type: ignore[index, call-overload, arg-type]
-            getattr(torch, str(settings["dtype"])),
-            softmax=settings["softmax"],  # type: ignore[arg-type]
-        )
+        network = _rebuilt(arrays, settings)
+        for name in ("constants", "units"):
+            if not torch.equal(parameters[name], network.get_buffer(name)):
+                raise ValueError(f"its settings do not fit its weights ({name} differ)")
         network.load_state_dict(parameters)
-    except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise DamagedFolderError(
-            f"{path}: its contents are not those of a model: {error}"
-        ) from error
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error) from error
     return network
+
+
+def _damaged(path: Path, error: Exception) -> DamagedFolderError:
+    return DamagedFolderError(f"{path}: its contents are not those of a model: {error}")
+
+
+def _rebuilt(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> PosteriorMeanTransformer:
+    box = settings["box"]
+    return PosteriorMeanTransformer(
+        RegressionMixture(arrays["components"], settings["noise_std"], arrays["weights"]),
+        settings["max_examples"],
+        Box(box["covariate_norm"], box["label"]),
+        getattr(torch, settings["dtype"]),
+        softmax=settings["softmax"],
+    )

@@ -14,6 +14,9 @@ from theory import PromptBatch, RegressionMixture
 #: How the softmax over components is computed.
 SoftmaxRoute = Literal["head", "sigmoids"]
 
+#: Noise levels and boxes stay within this, so that squares stay within float64.
+LARGEST = 1e140
+
 #: Name, dimension and range of a register.
 Range = tuple[str, int, float, float]
 
@@ -36,8 +39,10 @@ class Box:
     def __post_init__(self) -> None:
         """Refuse bounds that are not positive and finite."""
         for name, value in (("covariate_norm", self.covariate_norm), ("label", self.label)):
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"box: {name} is {value}, expected a positive finite number")
+            if not 0 < value < LARGEST:
+                raise ValueError(
+                    f"box: {name} is {value}, expected a positive number below {LARGEST:g}"
+                )
 
     @classmethod
     def for_mixture(cls, mixture: RegressionMixture) -> "Box":
@@ -53,7 +58,8 @@ class Box:
     def problems(self, prompts: PromptBatch) -> list[str]:
         """Return where prompts leave the box: the worst covariate and the worst label."""
         found = []
-        norms = np.linalg.norm(prompts.xs, axis=2)
+        with np.errstate(over="ignore"):  # an infinite norm is outside, too
+            norms = np.linalg.norm(prompts.xs, axis=2)
         if norms.max() > self.covariate_norm:
             i, j = np.unravel_index(norms.argmax(), norms.shape)
             found.append(
@@ -163,13 +169,17 @@ def posterior_mean_program(
 
 
 def _check(noise_std: Any, num_examples: int) -> None:
-    if getattr(noise_std, "is_number", True) and not noise_std > 0:
-        raise ValueError(
-            f"noise_std is {noise_std}, expected a positive number: the scores grow like "
-            "1/sigma^2, so that no finite network has sigma = 0; theory.Argmin is its limit"
-        )
-    if noise_std**2 == 0:
-        raise ValueError(f"noise_std is {noise_std}, whose square underflows: rescale the problem")
+    if getattr(noise_std, "is_number", True):
+        if not noise_std > 0:
+            raise ValueError(
+                f"noise_std is {noise_std}, expected a positive number: the scores grow like "
+                "1/sigma^2, so that no finite network has sigma = 0; theory.Argmin is its limit"
+            )
+        if not 1 / LARGEST < noise_std < LARGEST:
+            raise ValueError(
+                f"noise_std is {noise_std}, expected between {1 / LARGEST:g} and {LARGEST:g}: "
+                "rescale the problem"
+            )
     if num_examples < 0:
         raise ValueError(f"num_examples is {num_examples}, expected 0 or more")
 
@@ -190,7 +200,7 @@ def _ranges(
         residual = image + y_bound
         prior = 0.0 if log_weights is None else float(np.abs(log_weights).max())
         with np.errstate(over="ignore"):  # an infinite range is refused when it is compiled
-            score = float(num_examples * np.float64(residual) ** 2 / (2 * noise_std**2)) + prior
+            score = float(num_examples * (np.float64(residual) / noise_std) ** 2 / 2) + prior
     token = max(x_bound, y_bound)
     return (
         ("token", d, -token, token),

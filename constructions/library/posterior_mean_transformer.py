@@ -16,6 +16,10 @@ from theory import PromptBatch, RegressionMixture
 #: Prompts that go through the network at once: more fall out of the processor's cache.
 CHUNK = 16
 
+#: The rounding of a residual may be this part of sigma; a score is then off by about as much
+#: times the square gadget's amplification and sqrt(k).
+RESOLUTION = 1e-3
+
 
 class PosteriorMeanTransformer(CompiledProgram):
     """A transformer of Section 1.2 that computes f*_pi for up to k examples.
@@ -41,7 +45,8 @@ class PosteriorMeanTransformer(CompiledProgram):
     Raises
     ------
     ValueError
-        If sigma = 0 (no finite network exists), or an argument is out of its range.
+        If sigma = 0 (no finite network exists), if the float type is too coarse for sigma and
+        the box, or if an argument is out of its range.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class PosteriorMeanTransformer(CompiledProgram):
             softmax=softmax,
             epsilon=machine_epsilon(dtype),
         )
+        _check_resolution(program.register("r").bound, mixture.noise_std, dtype)
         super().__init__(program, dtype)
         self.mixture = mixture
         self.max_examples = max_examples
@@ -113,6 +119,17 @@ class PosteriorMeanTransformer(CompiledProgram):
             raise ValueError("prompts do not fit the model: " + "; ".join(problems))
         tokens = prompts.pad(self.max_examples).interleaved()
         return initial_matrix(tokens, self.program.num_rows)
+
+
+def _check_resolution(residual: float, noise_std: float, dtype: torch.dtype) -> None:
+    """Refuse residuals that are rounded too coarsely for the noise: scores would be noise."""
+    rounding = machine_epsilon(dtype) * residual
+    if rounding > RESOLUTION * noise_std:
+        raise ValueError(
+            f"in {dtype}, residuals up to {residual:.3g} are rounded by {rounding:.1e}, more than "
+            f"{RESOLUTION:g} of noise_std = {noise_std:g}, and the scores would be wrong; "
+            "use float64 or a smaller box, or rescale the problem"
+        )
 
 
 def compile_posterior_mean(

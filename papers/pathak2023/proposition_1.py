@@ -41,9 +41,10 @@ class LayerClaim:
 
 
 def _columns(rng: np.random.Generator, first: int = 1) -> frozenset[int]:
-    """A random nonempty set of columns from ``first`` on."""
-    every = np.arange(first, COLUMNS + 1)
-    return frozenset(int(c) for c in rng.choice(every, rng.integers(1, len(every)), replace=False))
+    """The last column and some from ``first`` on, but not all: a gate must show, and a choice."""
+    others = np.arange(first, COLUMNS)
+    some = rng.choice(others, rng.integers(0, len(others)), replace=False)
+    return frozenset({COLUMNS, *map(int, some)})
 
 
 def _aff(rng: np.random.Generator) -> Operator:

@@ -1,0 +1,32 @@
+"""The command line, called in this process."""
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from papers import cli
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def iclproof(monkeypatch, capsys) -> Callable[..., Outcome]:
+    """Call the wrapper that the console script calls, with these arguments."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["iclproof", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return Outcome(caught.value.code or 0, *capsys.readouterr())
+
+    return call

@@ -1,0 +1,23 @@
+from dataclasses import replace
+
+import pytest
+
+from papers import pathak2023
+from papers.pathak2023 import program_lines, theorem_1
+from papers.runner import run
+from tests.papers.breakages import BREAKAGES
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_exactly_the_statements_that_should_fall_do(monkeypatch, name):
+    broken, expected = BREAKAGES[name]
+    monkeypatch.setattr(theorem_1, "SIZES", [(2, 5, 10, 0.3)])
+    monkeypatch.setattr(program_lines, "SIZES", [(1, 1, 1), (2, 1, 2)])
+    broken(monkeypatch)
+    # One mutant each: what counts here is whether the statement itself still passes.
+    statements = [
+        replace(s, mutants=dict([*s.mutants.items()][-1:])) for s in pathak2023.STATEMENTS
+    ]
+    results = run(statements, 0)
+    fallen = {r.statement.id.removeprefix("pathak2023/") for r in results if not r.verdict.passes}
+    assert fallen == expected

@@ -1,0 +1,152 @@
+import re
+from itertools import product
+
+import pytest
+
+from constructions.library.posterior_mean import posterior_mean_program
+from papers import pathak2023
+from papers.ledger import Statement, Verdict
+from papers.pathak2023 import program_lines, proposition_1, theorem_1
+from papers.pathak2023.illustration import Illustration
+from papers.runner import run_one
+
+STATEMENTS = {statement.id: statement for statement in pathak2023.STATEMENTS}
+SLOW = {statement.id for statement in theorem_1.STATEMENTS}
+
+#: What fails as printed.
+CORRECTED = {
+    "pathak2023/budget-rows",
+    *(f"pathak2023/program-line-{line}" for line in (3, 4, 9)),
+    *(statement.id for statement in proposition_1.STATEMENTS),
+    *(f"pathak2023/display-9{letter}" for letter in "abc"),
+    "pathak2023/lemma-2",
+    "pathak2023/lemma-2-sigmoid",
+    "pathak2023/theorem-1",
+    "pathak2023/theorem-1-float32",
+}
+
+#: Sizes at which the printed lines 4 and 9 are calls that can be written down.
+SIZES = list(product((1, 2, 4), repeat=3))
+
+
+def test_ids_are_unique_and_well_formed():
+    assert len(STATEMENTS) == len(pathak2023.STATEMENTS)
+    for name in STATEMENTS:
+        assert re.fullmatch(r"pathak2023/[a-z0-9]+(-[a-z0-9]+)*", name), name
+
+
+def test_the_numbered_statements_are_all_there():
+    expected = {"pathak2023/theorem-1", "pathak2023/lemma-2"} | {
+        f"pathak2023/program-line-{line}" for line in range(1, 10)
+    }
+    assert expected <= set(STATEMENTS)
+    assert len(proposition_1.STATEMENTS) == 6
+
+
+def test_dependencies_exist():
+    for statement in STATEMENTS.values():
+        missing = set(statement.depends_on) - set(STATEMENTS)
+        assert not missing, f"{statement.id} stands on {missing}"
+
+
+def test_dependencies_have_no_cycle():
+    done: set[str] = set()
+    while ready := {
+        name
+        for name, statement in STATEMENTS.items()
+        if name not in done and set(statement.depends_on) <= done
+    }:
+        done |= ready
+    assert done == set(STATEMENTS)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_tells_what_it_is(name):
+    statement = STATEMENTS[name]
+    assert isinstance(statement, Statement)
+    assert statement.title
+    assert statement.source
+    assert statement.latex
+    assert statement.check.__doc__ is None or statement.check.__doc__.strip()
+    assert len(statement.mutants) >= 3
+    assert statement.correction is None or statement.correction.text
+
+
+def holds(name: str, seed: int) -> None:
+    result = run_one(STATEMENTS[name], seed)
+    expected = Verdict.CORRECTED if name in CORRECTED else Verdict.HOLDS
+    assert result.verdict is expected, result.as_dict()
+    assert all(mutant.killed and mutant.reason for mutant in result.mutants)
+    evidence = result.corrected or result.printed
+    assert evidence.scope
+    assert evidence.tolerance is None or evidence.measured <= evidence.tolerance
+    if name in CORRECTED:
+        assert not result.printed.holds
+        assert re.search(r"\d", result.printed.counterexample)
+
+
+@pytest.mark.parametrize("seed", [0, 20240607])
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if name not in SLOW])
+def test_a_statement_holds_and_kills_its_mutants(name, seed):
+    holds(name, seed)
+
+
+@pytest.mark.parametrize("seed", [0, 20240607])
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_theorem_1_holds_on_fewer_sizes(monkeypatch, name, seed):
+    monkeypatch.setattr(theorem_1, "SIZES", [(2, 2, 2, 0.3), (5, 2, 10, 1.0), (2, 20, 2, 1.0)])
+    holds(name, seed)
+
+
+def test_theorem_1_names_the_size_at_which_it_fails(monkeypatch):
+    monkeypatch.setattr(theorem_1, "SIZES", [(2, 2, 2, 0.3), (2, 5, 2, 1.0)])
+    monkeypatch.setattr(theorem_1, "TOLERANCE", {"float64": 0.0, "float32": 0.0})
+    result = run_one(STATEMENTS["pathak2023/theorem-1"], 0)
+    assert result.verdict is Verdict.FAILS
+    assert "dim=2, num_components=2, num_examples=2" in result.corrected.counterexample
+
+
+def test_theorem_1_stands_on_every_line_and_every_operator_of_the_program():
+    named = {name.rpartition("1-")[2] for name in STATEMENTS["pathak2023/theorem-1"].depends_on}
+    illustration = Illustration(2, 2, 2)
+    lines = posterior_mean_program(illustration.components, illustration.sigma, 2).operations
+    assert {line.name.replace("_", "-") for line in lines} <= named
+    depends = set(STATEMENTS["pathak2023/theorem-1"].depends_on)
+    assert {statement.id for statement in program_lines.STATEMENTS} <= depends
+
+
+@pytest.mark.parametrize("line", range(1, 10))
+def test_the_library_runs_the_printed_lines_where_they_hold(line):
+    printed = program_lines.STATEMENTS[line - 1].printed
+    same = []
+    for size in SIZES:
+        it = Illustration(*size)
+        program = posterior_mean_program(it.components, it.sigma, it.k)
+        same.append(str(printed(it)) == str(program.operations[line - 1]))
+    if line == 4:
+        # W' is 1_{d x 1} as printed and -1_{m x 1} as repaired: of one shape where d = m.
+        assert same == [d == m for d, m, _ in SIZES]
+    else:
+        assert all(same) if line not in {3, 9} else not any(same)
+
+
+@pytest.mark.parametrize("line", [4, 9])
+def test_the_library_differs_in_its_weights_where_the_printed_line_fails(line):
+    it = Illustration(2, 2, 2)
+    program = posterior_mean_program(it.components, it.sigma, it.k)
+    printed, repaired = program_lines.STATEMENTS[line - 1].printed(it), program.operations[line - 1]
+    if line == 4:
+        assert (printed.second_weight == -repaired.second_weight).all()
+        assert (printed.weight == repaired.weight).all()
+    else:
+        assert printed.weight.shape == (2,)
+        assert repaired.weight.shape == (1, 2)
+        assert (printed.last, repaired.last) == (2 * it.d + 2 * it.m, 2 * it.d + 4 * it.m + 1)
+
+
+def test_corrections_are_the_lines_of_the_library():
+    it = Illustration(2, 3, 1)
+    program = posterior_mean_program(it.components, it.sigma, it.k)
+    for line in (3, 4, 9):
+        repaired = program_lines.STATEMENTS[line - 1].correction.claim(it)
+        assert str(repaired) == str(program.operations[line - 1])
