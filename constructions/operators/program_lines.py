@@ -9,20 +9,30 @@ from constructions.matrices import Matrix, softmax
 from constructions.operators.base import Columns, Operator, Rows
 
 
+class BlockToBlock(Operator):
+    """Operators that take rows ``first..last`` to as many rows from ``target_row`` on."""
+
+    first: int
+    last: int
+    target_row: int
+
+    def sources(self) -> tuple[Rows, ...]:
+        """The rows read."""
+        return (Rows.interval("source", self.first, self.last),)
+
+    def target(self) -> Rows:
+        """The rows written."""
+        return Rows.interval("target", self.target_row, self.target_row + self.last - self.first)
+
+
 @dataclass(frozen=True)
-class WithinColumns(Operator):
+class WithinColumns(BlockToBlock):
     """Operators that copy rows ``first..last`` to ``target_row``.. in given columns."""
 
     first: int
     target_row: int
     last: int
     columns: Columns
-
-    def sources(self) -> tuple[Rows, ...]:
-        return (Rows.interval("source", self.first, self.last),)
-
-    def target(self) -> Rows:
-        return Rows.interval("target", self.target_row, self.target_row + self.last - self.first)
 
     def target_columns(self, num_columns: int) -> Columns:
         return self.columns
@@ -208,7 +218,7 @@ def _is_zero_scalar(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class ScaledAgg(Operator):
+class ScaledAgg(BlockToBlock):
     """scaled_agg(H; a, k, l, k', i, I): H'_{k'+t, i} = a sum_{j in I} H_{k+t, j}, I in [i - 1].
 
     Source: pathak2023, Appendix B.1. An empty I gives the empty sum, 0.
@@ -232,14 +242,6 @@ class ScaledAgg(Operator):
     target_row: int
     column: int
     columns: Columns
-
-    def sources(self) -> tuple[Rows, ...]:
-        """The rows summed."""
-        return (Rows.interval("source", self.first, self.last),)
-
-    def target(self) -> Rows:
-        """The sums."""
-        return Rows.interval("target", self.target_row, self.target_row + self.last - self.first)
 
     def target_columns(self, num_columns: int) -> Columns:
         """{i}."""
@@ -270,7 +272,7 @@ class InLastColumn(Operator):
 
 
 @dataclass(frozen=True)
-class Soft(InLastColumn):
+class Soft(InLastColumn, BlockToBlock):
     """soft(H; k, l, k'): H'_{k'+t, q} = e^{H_{k+t, q}} / sum_t' e^{H_{k+t', q}}.
 
     Source: pathak2023, Appendix B.1. Computed with the maximum subtracted.
@@ -285,14 +287,6 @@ class Soft(InLastColumn):
     first: int
     last: int
     target_row: int
-
-    def sources(self) -> tuple[Rows, ...]:
-        """The logits."""
-        return (Rows.interval("source", self.first, self.last),)
-
-    def target(self) -> Rows:
-        """The probabilities."""
-        return Rows.interval("target", self.target_row, self.target_row + self.last - self.first)
 
     def values(self, H: Matrix) -> Matrix:
         """The softmax of the logits, as one column."""
