@@ -40,8 +40,14 @@ def lower(
         torch.float32 or torch.float64.
     square
         The gadget that products are made of.
+
+    Raises
+    ------
+    ValueError
+        If a weight overflows or vanishes in the float type.
     """
-    return [_lower_layer(plan, stream, dtype, square) for plan in plans]
+    with np.errstate(over="ignore", invalid="ignore"):  # refused in `_in_type`
+        return [_lower_layer(plan, stream, dtype, square) for plan in plans]
 
 
 def _lower_layer(
@@ -59,7 +65,19 @@ def _lower_layer(
     for local in plan.locals:
         neurons.add(local)
     arrays = (query, key, value, output, *neurons.matrices())
-    return LayerWeights(*(torch.tensor(array, dtype=dtype) for array in arrays))
+    return LayerWeights(*(_in_type(array, dtype) for array in arrays))
+
+
+def _in_type(array: Float[np.ndarray, "..."], dtype: torch.dtype) -> Float[torch.Tensor, "..."]:
+    """Convert weights; refuse those that the type turns into infinity or nothing."""
+    tensor = torch.tensor(array, dtype=dtype)
+    lost = (tensor == 0).numpy() & (array != 0)
+    if not bool(torch.isfinite(tensor).all()) or lost.any():
+        raise ValueError(
+            f"weights of the network lie outside the range of {dtype}; "
+            "rescale the problem (components, noise, box) towards 1"
+        )
+    return tensor
 
 
 def _head_matrices(

@@ -37,6 +37,8 @@ def main() -> None:
         _complain(f"{getattr(error, 'format_message', error.__str__)()} (see iclproof --help)")
     except (ValueError, OSError, KeyError, OverflowError) as error:
         _complain(_one_line(error))
+    except MemoryError:
+        _complain("not enough memory for these sizes: use fewer examples or components")
     except typer.Abort:
         _complain("interrupted")
     sys.exit(2)
@@ -118,7 +120,7 @@ def verify(
 
 @build.command("posterior-mean")
 def build_posterior_mean(
-    out: Annotated[Path, typer.Option(help="Folder to write: weights, mixture, manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; a model that is there is replaced.")],
     noise_std: Annotated[float, typer.Option(help="sigma > 0 of the mixture.")],
     max_examples: Annotated[int, typer.Option(help="Most examples a prompt may have.")],
     components: Annotated[
@@ -197,7 +199,12 @@ def _mixture(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder that `iclproof build` has written.")],
-    prompts: Annotated[Path, typer.Argument(help="Prompts: .npz, .csv or .json (see the docs).")],
+    prompts: Annotated[
+        Path,
+        typer.Argument(
+            help="Prompts: .csv (prompt,x1,...,xd,y; no y in a prompt's last row), .json or .npz."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Answer prompts with a built transformer, beside the exact posterior mean f*_pi."""
@@ -205,6 +212,13 @@ def predict(
     from simulations.prompt_files import read_prompts
 
     network, file = load_model(model), read_prompts(prompts)
+    problems = [
+        f"{file.names[group.positions[i]]}: {problem}"
+        for group in file.groups
+        for i, problem in network.problems(group.prompts)
+    ]
+    if problems:
+        raise ValueError(f"{prompts}: prompts do not fit the model: {'; '.join(problems)}")
     answers, exact = (
         file.assemble([predictor(group.prompts) for group in file.groups])
         for predictor in (network.predict, network.mixture.posterior_mean)
@@ -232,7 +246,11 @@ def accuracy(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print the error of the hand-built transformer on the grid of sizes (exit code 1 if large)."""
+    """Print the error of the hand-built transformer on the grid of sizes (exit code 1 if large).
+
+    Separated components are uniform on the sphere of radius sqrt(d); undecided ones lie so close
+    together that every example matters.
+    """
     from papers.pathak2023.theorem_1 import KINDS, TOLERANCE
     from simulations.experiments.accuracy import SIZES, Accuracy, largest_error
 

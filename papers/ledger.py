@@ -52,6 +52,7 @@ class Verdict(StrEnum):
     """What a run says of a statement."""
 
     HOLDS = "holds as printed"
+    BEYOND = "holds (beyond the paper)"
     CORRECTED = "refuted as printed, holds as corrected"
     FAILS = "check fails"
     IDLE = "correction is idle: the printed version passes the check"
@@ -62,7 +63,7 @@ class Verdict(StrEnum):
     @property
     def passes(self) -> bool:
         """Whether `iclproof verify` counts it as good (an open statement is not a failure)."""
-        return self in (Verdict.HOLDS, Verdict.CORRECTED, Verdict.OPEN)
+        return self in (Verdict.HOLDS, Verdict.BEYOND, Verdict.CORRECTED, Verdict.OPEN)
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,15 @@ class Statement(Generic[C]):
     depends_on
         Ids of the statements that it stands on.
     printed
-        The claim as printed.
+        The claim as printed; for a statement beyond the paper, the claim itself.
     correction
         The repaired claim, if the printed one fails; None if it holds.
     mutants
         Wrong claims by name; at least one.
     check
         The check.
+    beyond
+        Whether the statement is ours, about the paper's subject, and printed nowhere.
     """
 
     id: str
@@ -159,6 +162,7 @@ class Statement(Generic[C]):
     correction: Correction[C] | None
     mutants: Mapping[str, C]
     check: Check[C]
+    beyond: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a statement whose check could not be seen to fail."""
@@ -177,12 +181,23 @@ def statement(
     correction: Correction[C] | None = None,
     hypotheses: tuple[str, ...] = (),
     depends_on: tuple[str, ...] = (),
+    beyond: bool = False,
 ) -> Callable[[Check[C]], Statement[C]]:
     """Turn a check function into a `Statement`; see there for the arguments."""
 
     def decorate(check: Check[C]) -> Statement[C]:
         return Statement(
-            id, title, source, latex, hypotheses, depends_on, printed, correction, mutants, check
+            id=id,
+            title=title,
+            source=source,
+            latex=latex,
+            hypotheses=hypotheses,
+            depends_on=depends_on,
+            printed=printed,
+            correction=correction,
+            mutants=mutants,
+            check=check,
+            beyond=beyond,
         )
 
     return decorate

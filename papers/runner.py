@@ -47,7 +47,6 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON data."""
         statement = self.statement
-        corrected = isinstance(statement, Statement) and statement.correction is not None
         evidence = {
             name: None if found is None else asdict(found)
             for name, found in (("as printed", self.printed), ("as corrected", self.corrected))
@@ -56,7 +55,7 @@ class Result:
             "id": statement.id,
             "title": statement.title,
             "source": statement.source,
-            "reading": "as corrected" if corrected else "as printed",
+            "reading": _reading_of(statement),
             "verdict": str(self.verdict),
             "passes": self.verdict.passes,
             "grade": None if self.grade is None else str(self.grade),
@@ -66,6 +65,12 @@ class Result:
             "seconds": self.seconds,
             "error": self.error,
         }
+
+
+def _reading_of(statement: AnyStatement) -> str:
+    if isinstance(statement, Statement) and statement.beyond:
+        return "beyond the paper"
+    return "as printed" if _correction_of(statement) is None else "as corrected"
 
 
 def _correction_of(statement: AnyStatement) -> dict[str, str] | None:
@@ -133,6 +138,8 @@ def run_one(statement: AnyStatement, seed: int) -> Result:
         corrected, crash = _attempt(statement, statement.correction.claim, seed)
     mutants = () if crash else tuple(_try_mutants(statement, seed))
     verdict = Verdict.CRASHED if crash else _judge(printed, corrected, mutants)
+    if statement.beyond and verdict is Verdict.HOLDS:
+        verdict = Verdict.BEYOND
     seconds = time.perf_counter() - start
     return Result(statement, verdict, printed, corrected, mutants, seconds, crash)
 

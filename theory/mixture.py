@@ -212,6 +212,9 @@ class RegressionMixture:
     def posterior_mean_error_bound(self, prompts: PromptBatch) -> Float[np.ndarray, " batch"]:
         """Bound |error| of `posterior_mean` on these very prompts (`mean_error_bound` states it).
 
+        The bound is of first order in the unit roundoff and holds where no product <w_j, x_i> or
+        square underflows.
+
         Shape (batch,), float64. Raises as `scores`.
         """
         return mean_error_bound(self._misfit(prompts), self.weights[self._alive])

@@ -125,7 +125,8 @@ class LeastSquares(_SpectralRegression):
 
     The prediction is <w, x_{n+1}>, where w is the shortest minimiser of
     sum_{i <= n} (<w, x_i> - y_i)^2; it is 0 without examples. Singular values of (x_1, ..., x_n) up
-    to 16 max(n, d) 2^-52 times the largest count as 0: rounding alone can make them that large.
+    to 16 max(n, d) 2^-52 times the largest, or below 2^-1022, count as 0: rounding alone can make
+    them that large.
     """
 
     name: ClassVar[str] = "least squares"
@@ -134,7 +135,9 @@ class LeastSquares(_SpectralRegression):
         self, singular_values: Float[np.ndarray, "batch rank"], size: int
     ) -> Float[np.ndarray, "batch rank"]:
         largest = np.max(singular_values, axis=1, keepdims=True)
-        cutoff = 16.0 * size * np.finfo(np.float64).eps * largest
+        limits = np.finfo(np.float64)
+        # What is subnormal has no finite inverse.
+        cutoff = np.maximum(16.0 * size * limits.eps * largest, limits.tiny)
         kept = singular_values > cutoff
         return np.asarray(np.where(kept, 1.0 / np.where(kept, singular_values, 1.0), 0.0))
 

@@ -46,32 +46,29 @@ class Box:
 
     @classmethod
     def for_mixture(cls, mixture: RegressionMixture) -> "Box":
-        """The default box, which a prompt of the mixture leaves with probability below 1e-13.
+        """The default box, which each token of the mixture leaves with probability below 2e-14.
 
-        |x| exceeds sqrt(d) + 8 with probability at most e^{-32} (Gaussian concentration of a
-        1-Lipschitz function), and y ~ N(0, |w|^2 + sigma^2) exceeds 8 standard deviations with
-        probability 1.3e-15, each for one token.
+        |x| exceeds sqrt(d) + 8 with probability at most e^{-32} = 1.3e-14 (Gaussian concentration
+        of a 1-Lipschitz function), and y ~ N(0, |w|^2 + sigma^2) exceeds 8 standard deviations
+        with probability 1.3e-15.
         """
-        spread = float(np.linalg.norm(mixture.components, axis=1).max())
+        possible = mixture.components[mixture.weights > 0]
+        spread = float(np.linalg.norm(possible, axis=1).max())
         return cls(mixture.dim**0.5 + 8.0, 8.0 * float(np.hypot(spread, mixture.noise_std)))
 
-    def problems(self, prompts: PromptBatch) -> list[str]:
-        """Return where prompts leave the box: the worst covariate and the worst label."""
-        found = []
+    def problems(self, prompts: PromptBatch) -> list[tuple[int, str]]:
+        """Return where prompts leave the box: (prompt from 0, what is too large), worst of each."""
         with np.errstate(over="ignore"):  # an infinite norm is outside, too
             norms = np.linalg.norm(prompts.xs, axis=2)
-        if norms.max() > self.covariate_norm:
-            i, j = np.unravel_index(norms.argmax(), norms.shape)
-            found.append(
-                f"prompt {i + 1}: |x_{j + 1}| = {norms[i, j]:.6g} exceeds {self.covariate_norm:.6g}"
-            )
-        labels = np.abs(prompts.ys)
-        if labels.size and labels.max() > self.label:
-            i, j = np.unravel_index(labels.argmax(), labels.shape)
-            found.append(
-                f"prompt {i + 1}: |y_{j + 1}| = {labels[i, j]:.6g} exceeds {self.label:.6g}"
-            )
-        return found
+        found = []
+        for letter, sizes, limit in (
+            ("x", norms, self.covariate_norm),
+            ("y", np.abs(prompts.ys), self.label),
+        ):
+            for i in np.flatnonzero((sizes > limit).any(axis=1)).tolist():
+                j = int(sizes[i].argmax())
+                found.append((i, f"|{letter}_{j + 1}| = {sizes[i, j]:.6g} exceeds {limit:.6g}"))
+        return sorted(found)
 
 
 def posterior_mean_program(
@@ -90,7 +87,7 @@ def posterior_mean_program(
     is p = 2d + 4m + 2 rows on q = 2k + 1 columns (m more, l = s + ln pi, with a prior); f*_pi(P)
     ends in the last row and column. In the label columns s holds the squares r^2, in the query's
     column the scores.
-    Source: pathak2023, Appendix B.2, with the corrections in `papers.pathak2023.program`.
+    Source: pathak2023, Appendix B.2, with the corrections in `papers.pathak2023.program_lines`.
 
     Parameters
     ----------

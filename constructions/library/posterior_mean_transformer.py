@@ -11,6 +11,7 @@ from constructions.library.posterior_mean import (
     initial_matrix,
     posterior_mean_program,
 )
+from constructions.program import Program
 from theory import PromptBatch, RegressionMixture
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
@@ -19,6 +20,9 @@ CHUNK = 16
 #: The rounding of a residual may be this part of sigma; a score is then off by about as much
 #: times the square gadget's amplification and sqrt(k).
 RESOLUTION = 1e-3
+
+#: The rounding of a covariate may be this part of the largest.
+COVARIATE_RESOLUTION = 1e-5
 
 
 class PosteriorMeanTransformer(CompiledProgram):
@@ -70,7 +74,7 @@ class PosteriorMeanTransformer(CompiledProgram):
             softmax=softmax,
             epsilon=machine_epsilon(dtype),
         )
-        _check_resolution(program.register("r").bound, mixture.noise_std, dtype)
+        _check_resolution(program, mixture, dtype)
         super().__init__(program, dtype)
         self.mixture = mixture
         self.max_examples = max_examples
@@ -101,33 +105,53 @@ class PosteriorMeanTransformer(CompiledProgram):
         """
         return self.trace_matrices(self._matrices(prompts))
 
-    def _matrices(self, prompts: PromptBatch) -> Float[np.ndarray, "batch p q"]:
-        problems = []
+    def problems(self, prompts: PromptBatch) -> list[tuple[int, str]]:
+        """Return why prompts cannot be answered: (prompt from 0, reason); empty if they can."""
+        reasons = []
         if prompts.dim != self.mixture.dim:
-            problems.append(f"covariates have dimension {prompts.dim}, not {self.mixture.dim}")
+            reasons.append(f"covariates have dimension {prompts.dim}, not {self.mixture.dim}")
         if prompts.num_examples > self.max_examples:
-            problems.append(
-                f"they have {prompts.num_examples} examples, the model holds at most "
-                f"{self.max_examples}; build one with a larger max_examples"
+            reasons.append(
+                f"{prompts.num_examples} examples, the model holds at most {self.max_examples}; "
+                "build one with a larger max_examples"
             )
-        if outside := self.box.problems(prompts):
-            problems.append(
-                f"they leave the model's box ({'; '.join(outside)}); build with a larger"
-            )
-            problems[-1] += " box"
-        if problems:
-            raise ValueError("prompts do not fit the model: " + "; ".join(problems))
+        if reasons:
+            return [(i, reason) for i in range(len(prompts)) for reason in reasons]
+        advice = "the model's box; build one with a larger box"
+        return [(i, f"{problem}, {advice}") for i, problem in self.box.problems(prompts)]
+
+    def _matrices(self, prompts: PromptBatch) -> Float[np.ndarray, "batch p q"]:
+        if problems := self.problems(prompts):
+            listed = "; ".join(f"prompt {i + 1}: {reason}" for i, reason in problems[:3])
+            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+            raise ValueError(f"prompts do not fit the model: {listed}{more}")
         tokens = prompts.pad(self.max_examples).interleaved()
         return initial_matrix(tokens, self.program.num_rows)
 
 
-def _check_resolution(residual: float, noise_std: float, dtype: torch.dtype) -> None:
-    """Refuse residuals that are rounded too coarsely for the noise: scores would be noise."""
-    rounding = machine_epsilon(dtype) * residual
-    if rounding > RESOLUTION * noise_std:
+def _check_resolution(program: Program, mixture: RegressionMixture, dtype: torch.dtype) -> None:
+    """Refuse ranges that the float type rounds too coarsely for the noise or for the covariates.
+
+    A row is read to about epsilon times its range; x and y share the token rows.
+    """
+    epsilon = machine_epsilon(dtype)
+    token, x, residual = (program.register(name).bound for name in ("token", "x", "r"))
+    spread = float(np.linalg.norm(mixture.components[mixture.weights > 0], axis=1).max())
+    rounding = epsilon * (residual + (spread + 1) * token)
+    problems = []
+    if rounding > RESOLUTION * mixture.noise_std:
+        problems.append(
+            f"residuals up to {residual:.3g} are rounded by {rounding:.1e}, more than "
+            f"{RESOLUTION:g} of noise_std = {mixture.noise_std:g}"
+        )
+    if epsilon * token > COVARIATE_RESOLUTION * x:
+        problems.append(
+            f"beside labels up to {token:.3g}, covariates up to {x:.3g} are rounded by "
+            f"{epsilon * token:.1e}"
+        )
+    if problems:
         raise ValueError(
-            f"in {dtype}, residuals up to {residual:.3g} are rounded by {rounding:.1e}, more than "
-            f"{RESOLUTION:g} of noise_std = {noise_std:g}, and the scores would be wrong; "
+            f"in {dtype}, {' and '.join(problems)}, and the answers would be wrong; "
             "use float64 or a smaller box, or rescale the problem"
         )
 

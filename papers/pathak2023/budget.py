@@ -9,7 +9,6 @@ at least half of |x|, whatever the weights. One row that does not scale with the
 from collections.abc import Callable
 
 import numpy as np
-import sympy
 import torch
 from jaxtyping import Float
 
@@ -66,19 +65,6 @@ def _shrunk(factor: float) -> CopyClaim:
     return copy
 
 
-def _scale_invariant() -> bool:
-    """Whether lambda(c v) = lambda(v) for every v in R^4 and c > 0, with symbols."""
-    v = sympy.Matrix(sympy.symbols("v_1:5", real=True))
-    c = sympy.Symbol("c", positive=True)
-
-    def layer_norm(u: sympy.Matrix) -> sympy.Matrix:
-        centred = u - sympy.ones(4, 1) * sum(u) / 4
-        return 2 * centred / sympy.sqrt(sum(entry**2 for entry in centred))
-
-    gaps = layer_norm(c * v) - layer_norm(v)
-    return all(sympy.simplify(sympy.factor(gap)) == 0 for gap in gaps)
-
-
 @statement(
     id="pathak2023/budget-rows",
     title="The prompt's own rows suffice for line 1",
@@ -103,7 +89,7 @@ def ROWS_SUFFICE(claim: CopyClaim, rng: np.random.Generator) -> Evidence:
     """Copy x and 2x with the same layer; by scale invariance one is off by |x| / 2 at least."""
     worst, counterexample = 0.0, ""
     for _ in range(50):
-        x, seed = rng.normal(size=DIM), int(rng.integers(2**31))
+        x, seed = rng.uniform(-3, 3, DIM), int(rng.integers(2**31))
         # The same seed is the same layer for both columns.
         one, two = (claim(c * x, np.random.default_rng(seed)) for c in (1.0, 2.0))
         off = max(np.linalg.norm(one - x), np.linalg.norm(two - 2 * x)) / np.linalg.norm(x)
@@ -113,13 +99,12 @@ def ROWS_SUFFICE(claim: CopyClaim, rng: np.random.Generator) -> Evidence:
                 f"for x = {np.round(x, 3)} a layer copies {np.round(one, 3)} from x and "
                 f"{np.round(two, 3)} from 2x: off by {off:.3g} |x|"
             )
-    proved = claim is _paper_rows and _scale_invariant()
     return Evidence(
         not counterexample,
-        Grade.PROVED if proved else Grade.CONFIRMED,
-        "what one layer copies from the columns x and 2x, against x and 2x, relative to |x|; "
-        "lambda(c v) = lambda(v) with symbols",
-        "50 vectors x, each with a layer of its own; the identity for every v in R^4 and c > 0",
+        Grade.CONFIRMED,
+        "what one layer copies from the columns x and 2x, against x and 2x, relative to |x|",
+        "50 vectors x, each with a layer of its own (that no layer can do better than 1/2 follows "
+        "from lambda(2v) = lambda(v))",
         worst,
         TOLERANCE,
         counterexample,

@@ -3,7 +3,7 @@
 As printed, each is one RAW operator. But (8a) writes rows K of *every* column, with zeros where
 pi(i) is empty, while the operators leave all other columns alone; (9b) looks at its own column,
 which is not causal; (9a) ignores I; and RAW averages where scaled_agg sums. As corrected, each is
-two or three RAW operators of Definition 1 as it stands, given a row of ones, scratch rows and one
+three RAW operators of Definition 1 as it stands, given a row of ones, scratch rows and one
 constant column in front: what is new is gathered in scratch rows (0 in all other columns), what is
 old likewise, and a last RAW adds the difference to the target.
 """
@@ -50,8 +50,9 @@ RawClaim = Callable[[Case], list[Raw]]
 
 
 def _subsets(columns: range) -> Iterator[Columns]:
-    sets = chain.from_iterable(combinations(columns, n) for n in range(len(columns) + 1))
-    return map(frozenset, sets)
+    # The empty set comes last: as a counterexample it says least.
+    sizes = (*range(1, len(columns) + 1), 0)
+    return map(frozenset, chain.from_iterable(combinations(columns, n) for n in sizes))
 
 
 def _matrix() -> Matrix:
@@ -175,6 +176,10 @@ COPY_OVER = _statement(
         "pi_I restricted to I, but one RAW": lambda case: _printed(case, _previous(case.columns)),
         "old values kept": lambda case: [*_copy_over(case)[:2], _replace(old=False)],
         "old values erased everywhere": lambda case: _copy_over(case, frozenset(LATER)),
+        "last row left behind": lambda case: [
+            _gather(SOURCE, 0, _previous(case.columns), np.diag([1, 0])),
+            *_copy_over(case)[1:],
+        ],
         "new values subtracted": lambda case: [*_copy_over(case)[:2], _replace(sign=-1)],
         "pi(i) = {i}": lambda case: [
             _gather(SOURCE, 0, {i: frozenset({i}) for i in case.columns}, 1),

@@ -1,8 +1,9 @@
 """Lemma 2: the softmax out of sigmoids, divisions and affine maps, step by step.
 
-The route is sound with exact numbers once its first step uses the sigmoid. Its attention step, as
-printed, gives another function. On a machine the route loses digits as e^{|s|}: the last statement
-holds a compiled network to that (`constructions.library.sigmoid_route`).
+The route is sound with exact numbers once its first step uses the sigmoid instead of the softmax
+itself. The attention step, as printed, gives another function. On a machine the route loses digits
+as e^{|s|}: the last statement holds a compiled network to that
+(`constructions.library.sigmoid_route`).
 """
 
 from collections.abc import Callable
@@ -22,9 +23,9 @@ from papers.ledger import Correction, Evidence, Fault, Grade, statement
 #: A program that puts the softmax of its first m rows into its last m rows, for given m.
 RouteClaim = Callable[[int], Program]
 
-#: Logits of column q over its earlier columns (None: not attended), for H_{k,q} and q; the
-#: attention output is the weight of the first column.
-AttentionClaim = Callable[[sympy.Symbol, int], list[sympy.Expr | None]]
+#: For H_{k,q} and q: the logit of every earlier column, and whether its key is (1, 0), so that its
+#: weight counts towards the sigmoid.
+AttentionClaim = Callable[[sympy.Symbol, int], list[tuple[sympy.Expr, bool]]]
 
 #: The range on which the network is held to `rounding_error`.
 LOW, HIGH = -8.0, 0.0
@@ -88,9 +89,10 @@ ROUTE_MUTANTS: dict[str, RouteClaim] = {
     printed=_changed(_soft_for_sigmoid),
     correction=Correction[RouteClaim](
         _route,
-        'The first step must use the sigmoid, not "the softmax operation (soft)", which is what '
-        "is being built: soft of a single logit is 1.",
-        Fault.SLIP,
+        'The first step is printed with "the softmax operation (soft)", which is what is being '
+        "built: soft of the pair (0, s_i) does give 1/(1 + e^{s_i}), but that is circular. The "
+        "sigmoid, built from attention below, is meant.",
+        Fault.GAP,
     ),
     mutants=ROUTE_MUTANTS,
     depends_on=("pathak2023/lemma-2-sigmoid", "pathak2023/proposition-1-aff"),
@@ -109,6 +111,8 @@ def ROUTE(claim: RouteClaim, rng: np.random.Generator) -> Evidence:
 
 def _route_failure(claim: RouteClaim, m: int) -> str:
     program = claim(m)
+    if any(isinstance(line, Soft) for line in program.operations):
+        return f"m = {m}: circular, the route uses soft, the operator that it builds"
     logits = sympy.symbols(f"s_1:{m + 1}", real=True)
     H = np.full((program.num_rows, program.num_columns), sympy.Integer(0), dtype=object)
     H[:m, -1] = logits
@@ -128,54 +132,62 @@ def _route_failure(claim: RouteClaim, m: int) -> str:
     return ""
 
 
-def _identity_in_front(h: sympy.Symbol, q: int, second: int) -> list[sympy.Expr | None]:
-    """Identity in the first two columns, zero columns after them, query (h, second)."""
-    return [h, sympy.Integer(second), *[sympy.Integer(0)] * (q - 3)]
+def _alternating(h: sympy.Expr, second: int, q: int) -> list[tuple[sympy.Expr, bool]]:
+    """Keys (1, 0), (0, 1), (1, 0), ... and the query (h, second)."""
+    keys = [(h, True), (sympy.Integer(second), False)]
+    return [keys[j % 2] for j in range(q - 1)]
+
+
+def _in_front(h: sympy.Expr, second: int, q: int) -> list[tuple[sympy.Expr, bool]]:
+    """Identity in the first two columns, zero keys after them, and the query (h, second)."""
+    return [*_alternating(h, second, 3), *[(sympy.Integer(0), False)] * (q - 3)]
 
 
 @statement(
     id="pathak2023/lemma-2-sigmoid",
-    title="The sigmoid is one attention head over two constant columns",
+    title="The sigmoid is one attention head over alternating constant columns",
     source="Proof of Lemma 2, Appendix B.3.1, last paragraph",
     latex=r"s_i = \left(\frac{e^{H_{k,i}}}{1 + e^{H_{k,i}}}, \frac{1}{e^{H_{k,i}} + 1}\right)",
-    printed=lambda h, q: _identity_in_front(h, q, 1),
-    correction=Correction(
-        lambda h, q: [h, sympy.Integer(0), *[None] * (q - 3)],
-        "The query must be (H_{k,i}, 0), not (H_{k,i}, 1), and the other columns must be kept "
-        "out by a large negative logit: zero columns still get weight e^0. (The display also "
-        "lacks an exponential: 1 + H for 1 + e^H.)",
+    printed=lambda h, q: _alternating(h, 1, q),
+    correction=Correction[AttentionClaim](
+        lambda h, q: _alternating(h, 0, q),
+        "The query must be (H_{k,i}, 0), not (H_{k,i}, 1). The keys must alternate over all 2k "
+        "earlier columns: an identity in the first 2 columns alone leaves weight e^0 on each of "
+        "the others. (The display also lacks an exponential: 1 + H for 1 + e^H.)",
         Fault.GAP,
     ),
     mutants={
-        "query (H, 0), other columns attended": lambda h, q: _identity_in_front(h, q, 0),
-        "query (H, 1), other columns kept out": lambda h, q: [
-            h, sympy.Integer(1), *[None] * (q - 3)
-        ],
-        "alternating columns all along, query (H, 1)": lambda h, q: [
-            h if j % 2 == 0 else sympy.Integer(1) for j in range(q - 1)
-        ],
-        "-H for H": lambda h, q: [-h, sympy.Integer(0), *[None] * (q - 3)],
+        "identity in the first two columns only, query (H, 1)": lambda h, q: _in_front(h, 1, q),
+        "identity in the first two columns only, query (H, 0)": lambda h, q: _in_front(h, 0, q),
+        "-H for H": lambda h, q: _alternating(-h, 0, q),
+        "one column short": lambda h, q: _alternating(h, 0, q - 1),
+        "query (2 H, 0)": lambda h, q: _alternating(2 * h, 0, q),
     },
-)  # fmt: skip
+    hypotheses=("q = 2k + 1 columns, so that 2k are earlier",),
+)
 def ATTENTION(claim: AttentionClaim, rng: np.random.Generator) -> Evidence:
-    """Compare the weight of the first kind of column with the sigmoid, with a symbol for H."""
-    h = sympy.Symbol("h", real=True)
-    wrong = ""
-    for q in (3, 4, 5, 7):
-        powers = [sympy.Integer(0) if z is None else sympy.exp(z) for z in claim(h, q)]
-        weight = powers[0] / sum(powers)
-        if not wrong and sympy.simplify(weight - 1 / (1 + sympy.exp(-h))) != 0:
-            # At H = 0 the sigmoid cannot tell H from -H.
-            at = 0 if weight.subs(h, 0) != sympy.Rational(1, 2) else 1
-            head, sigmoid = (float(e.subs(h, at)) for e in (weight, 1 / (1 + sympy.exp(-h))))
-            wrong = f"q = {q}, H = {at}: the head gives {head:.4f}, the sigmoid is {sigmoid:.4f}"
+    """Compare the weight of the columns with key (1, 0) with the sigmoid, with a symbol for H."""
+    wrong = next(filter(None, (_head_failure(claim, q) for q in (3, 5, 7))), "")
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "weight of the attention head on the first constant column against 1/(1 + e^{-h})",
-        "every real h; q in {3, 4, 5, 7} columns",
+        "total weight of the attention head on keys (1, 0) against 1/(1 + e^{-h})",
+        "every real h; q in {3, 5, 7} columns",
         counterexample=wrong,
     )
+
+
+def _head_failure(claim: AttentionClaim, q: int) -> str:
+    h = sympy.Symbol("h", real=True)
+    keys = claim(h, q)
+    weight = sum(sympy.exp(z) for z, counts in keys if counts) / sum(sympy.exp(z) for z, _ in keys)
+    sigmoid = 1 / (1 + sympy.exp(-h))
+    if sympy.simplify(weight - sigmoid) == 0:
+        return ""
+    # At H = 0 the sigmoid cannot tell H from -H.
+    at = 0 if weight.subs(h, 0) != sympy.Rational(1, 2) else 1
+    found, expected = (float(e.subs(h, at)) for e in (weight, sigmoid))
+    return f"q = {q}, H = {at}: the head gives {found:.4f}, the sigmoid is {expected:.4f}"
 
 
 @statement(
@@ -185,6 +197,7 @@ def ATTENTION(claim: AttentionClaim, rng: np.random.Generator) -> Evidence:
     latex=r"|p_i - \mathrm{softmax}(s)_i| \le 16 \sqrt{m}\, \varepsilon\,"
     r" ((1 + e^{s_{max}}) e^{-s_{min}} + 32)",
     printed=_route,
+    beyond=True,
     mutants=ROUTE_MUTANTS,
     hypotheses=(f"logits in [{LOW:g}, {HIGH:g}]; beyond half of all digits lost it is refused",),
     depends_on=("pathak2023/lemma-2",),

@@ -33,7 +33,7 @@ LineClaim = Callable[[Illustration], Operator]
 #: The sizes that are checked, smallest first: (d, m, k).
 SIZES = sorted(product((1, 2, 3), repeat=3), key=lambda size: (sum(size), size))
 
-SCOPE = "every real prompt and W*, every sigma > 0; d, m, k in {1, 2, 3}"
+SCOPE = f"every real prompt and W*, every sigma > 0; d, m, k from {SIZES[0]} to {SIZES[-1]}"
 
 
 def _line(

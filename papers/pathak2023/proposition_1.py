@@ -110,9 +110,9 @@ def _far_away(operation: Operator, network: CompiledProgram) -> Evidence:
     out_of_reach = abs(entry - expected) > bound and abs(found - entry) <= bound
     return Evidence(
         not out_of_reach,
-        Grade.PROVED,
-        "a bound on what the layer can add, against what the operator must change",
-        "every layer of the architecture: its weights give the bound, the bound the matrix",
+        Grade.CONFIRMED,
+        "a bound on what the layer can add, from its weights, against what must change",
+        "this layer; any other has its own bound, and its own matrix",
         counterexample=(
             f"this layer adds at most {bound:.3g} to row {row}; H is zero but for entry "
             f"({row}, {column}) = {entry:.3g}, where {operation.name} gives {expected:.3g} and "
@@ -149,6 +149,7 @@ def _wrong_gadget(program: Program) -> CompiledProgram:
 ANY_OPERATOR = {
     "sign of one neuron": _mutated(lambda _, weights: weights.outward[:, 0].neg_()),
     "feed-forward off by 1 %": _mutated(lambda _, weights: weights.outward.mul_(1.01)),
+    "feed-forward off by 1e-9": _mutated(lambda _, weights: weights.outward.mul_(1 + 1e-9)),
     "gate left open": _mutated(_open_gate),
 }
 

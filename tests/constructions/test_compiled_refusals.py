@@ -34,7 +34,9 @@ def test_wrong_shapes(method, shape):
 
 
 @pytest.mark.parametrize("method", ["run_matrices", "trace_matrices"])
-@pytest.mark.parametrize(("row", "value"), [(0, 2.5), (1, np.nan), (2, 0.1), (0, np.inf)])
+@pytest.mark.parametrize(
+    ("row", "value"), [(0, 2.5), (0, 2.002), (1, np.nan), (2, 0.1), (0, np.inf)]
+)
 def test_entries_beyond_what_the_program_was_compiled_for(method, row, value):
     H = matrix()
     H[0, row, 1] = value
@@ -111,3 +113,38 @@ def test_layer_norm_does_not_see_the_scale(size):
 def test_layer_norm_does_not_see_the_scale_in_float32(size):
     V = torch.tensor([[[0.0], [1.0], [0.5], [-2.0]]], dtype=torch.float32)
     torch.testing.assert_close(layer_norm(size * V), layer_norm(V), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "sigma", "dtype"),
+    [
+        (1e-20, 0.5, torch.float64),
+        (1e20, 0.5, torch.float64),
+        (1e-10, 0.5, torch.float32),
+        (1e10, 0.5, torch.float32),
+        (1.0, 1e-6, torch.float32),
+        (1.0, 1e6, torch.float32),
+        (1.0, 1e12, torch.float64),
+    ],
+)
+def test_float_types_too_coarse_for_the_problem_are_refused(scale, sigma, dtype):
+    components = scale * np.random.default_rng(0).normal(size=(3, 2))
+    mixture = RegressionMixture(components, scale * sigma)
+    with pytest.raises(ValueError, match="rescale the problem"):
+        compile_posterior_mean(mixture, 4, dtype=dtype)
+
+
+def test_components_of_weight_zero_do_not_widen_the_box():
+    mixture = RegressionMixture([[1, 0], [0, 1], [1e8, 1e8]], 1.0, [0.5, 0.5, 0.0])
+    network = compile_posterior_mean(mixture, 4, dtype=torch.float32)
+    prompts = mixture.sample_prompts(50, 4, np.random.default_rng(0))
+    assert np.abs(network.predict(prompts) - mixture.posterior_mean(prompts)).max() < 1e-3
+
+
+def test_a_prior_that_is_nearly_uniform_is_not_taken_for_uniform():
+    mixture = RegressionMixture([[1.0], [-1.0]], 1.0, [0.5001, 0.4999])
+    network = compile_posterior_mean(mixture, 2)
+    prompts = mixture.sample_prompts(20, 0, np.random.default_rng(0))
+    np.testing.assert_allclose(
+        network.predict(prompts), mixture.posterior_mean(prompts), atol=1e-12
+    )

@@ -42,7 +42,7 @@ def test_prompts_that_do_not_fit_are_refused_with_every_reason() -> None:
         model.predict(PromptBatch(xs, ys))
     for part in (
         "covariates have dimension 3, not 2",
-        "they have 3 examples, the model holds at most 2",
+        "3 examples, the model holds at most 2",
         "prompt 2: |x_3| = 2.5 exceeds 2",
         "prompt 3: |y_2| = 1.5 exceeds 1",
         "box",
@@ -74,4 +74,7 @@ def test_the_default_box_holds_prompts_of_the_mixture() -> None:
     assert box.covariate_norm == 20**0.5 + 8
     assert box.label == pytest.approx(8 * 21**0.5)
     narrow = Box(box.covariate_norm / 3, box.label / 3)
-    assert len(narrow.problems(prompts)) == 2
+    outside = {i for i, _ in narrow.problems(prompts)}
+    norms, labels = np.linalg.norm(prompts.xs, axis=2), np.abs(prompts.ys)
+    beyond = (norms > narrow.covariate_norm).any(axis=1) | (labels > narrow.label).any(axis=1)
+    assert outside == set(np.flatnonzero(beyond).tolist())

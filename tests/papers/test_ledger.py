@@ -35,11 +35,12 @@ def test_the_grades_are_those_of_the_design_strongest_first():
 
 def test_only_holding_corrected_and_open_statements_pass():
     passing = {verdict for verdict in Verdict if verdict.passes}
-    assert passing == {Verdict.HOLDS, Verdict.CORRECTED, Verdict.OPEN}
+    assert passing == {Verdict.HOLDS, Verdict.BEYOND, Verdict.CORRECTED, Verdict.OPEN}
 
 
 VERDICTS = {
     Verdict.HOLDS: toy(),
+    Verdict.BEYOND: toy(beyond=True),
     Verdict.CORRECTED: toy(printed=5, corrected=1),
     Verdict.FAILS: toy(printed=5),
     Verdict.IDLE: toy(printed=1, corrected=1),
@@ -53,7 +54,8 @@ VERDICTS = {
 def test_every_verdict_is_reached(verdict):
     result = run_one(VERDICTS[verdict], 0)
     assert result.verdict is verdict
-    assert (result.grade is not None) == (verdict in {Verdict.HOLDS, Verdict.CORRECTED})
+    graded = {Verdict.HOLDS, Verdict.BEYOND, Verdict.CORRECTED}
+    assert (result.grade is not None) == (verdict in graded)
     shown = result.as_dict()
     assert shown["verdict"] == str(verdict)
     assert shown["passes"] == verdict.passes
@@ -66,6 +68,8 @@ def test_every_verdict_is_reached(verdict):
         (toy(printed=5, corrected=5), Verdict.FAILS),
         (toy(printed=1, corrected=5), Verdict.FAILS),
         (toy(printed=5, mutants=(1,)), Verdict.FAILS),
+        (toy(printed=5, beyond=True), Verdict.FAILS),
+        (toy(mutants=(1,), beyond=True), Verdict.MUTANT_LIVES),
         (toy(printed=1, corrected=CRASH), Verdict.CRASHED),
         (toy(printed=CRASH, corrected=1), Verdict.CRASHED),
         (toy(printed=5, corrected=1, mutants=(2, 1)), Verdict.MUTANT_LIVES),

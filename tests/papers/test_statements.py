@@ -22,8 +22,10 @@ CORRECTED = {
     "pathak2023/lemma-2",
     "pathak2023/lemma-2-sigmoid",
     "pathak2023/theorem-1",
-    "pathak2023/theorem-1-float32",
 }
+
+#: What is printed nowhere.
+BEYOND = {"pathak2023/lemma-2-network", "pathak2023/theorem-1-float32"}
 
 #: Sizes at which the printed lines 4 and 9 are calls that can be written down.
 SIZES = list(product((1, 2, 4), repeat=3))
@@ -74,7 +76,8 @@ def test_a_statement_tells_what_it_is(name):
 
 def holds(name: str, seed: int) -> None:
     result = run_one(STATEMENTS[name], seed)
-    expected = Verdict.CORRECTED if name in CORRECTED else Verdict.HOLDS
+    verdicts = {Verdict.CORRECTED: CORRECTED, Verdict.BEYOND: BEYOND}
+    expected = next((v for v, names in verdicts.items() if name in names), Verdict.HOLDS)
     assert result.verdict is expected, result.as_dict()
     assert all(mutant.killed and mutant.reason for mutant in result.mutants)
     evidence = result.corrected or result.printed

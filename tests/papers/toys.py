@@ -14,7 +14,12 @@ def evidence(holds: bool, measured: float = 0.0) -> Evidence:
 
 
 def toy(
-    name: str = "a", printed: object = 1, corrected: object = None, mutants: tuple = (2, 3)
+    name: str = "a",
+    printed: object = 1,
+    corrected: object = None,
+    mutants: tuple = (2, 3),
+    *,
+    beyond: bool = False,
 ) -> Statement[object]:
     correction = None if corrected is None else Correction(corrected, "it is 1", Fault.SLIP)
 
@@ -26,6 +31,7 @@ def toy(
         printed=printed,
         mutants={f"mutant {i}": claim for i, claim in enumerate(mutants)},
         correction=correction,
+        beyond=beyond,
     )
     def check(claim: object, rng: np.random.Generator) -> Evidence:
         if claim == CRASH:

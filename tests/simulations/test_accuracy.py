@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from constructions import PosteriorMeanTransformer
 from papers.pathak2023.theorem_1 import TOLERANCE
@@ -11,6 +12,7 @@ from simulations.experiments.accuracy import (
     mixture_for,
 )
 from tests.cases import GRID
+from theory import PromptBatch, RegressionMixture
 
 SMALL = [(2, 2, 2, 1.0), (5, 3, 10, 0.3), (1, 1, 0, 0.5)]
 
@@ -95,3 +97,20 @@ def test_float32_prompts_are_rounded_for_both():
     (prompts,) = seen
     assert (prompts.xs == prompts.xs.astype(np.float32)).all()
     assert (prompts.ys == prompts.ys.astype(np.float32)).all()
+
+
+def test_the_error_is_the_largest_over_the_prompts():
+    class OffOnce(PosteriorMeanTransformer):
+        def predict(self, prompts: PromptBatch) -> np.ndarray:
+            answers = super().predict(prompts)
+            answers[7] += 1.0
+            return answers
+
+    def build(mixture: RegressionMixture, k: int, dtype: torch.dtype) -> PosteriorMeanTransformer:
+        return OffOnce(mixture, k, dtype=dtype)
+
+    assert largest_error(Accuracy(2, 2, 3, 1.0), build) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_default_is_a_hundred_prompts_for_each_size():
+    assert Accuracy(2, 2, 2, 1.0).num_prompts == 100
