@@ -212,11 +212,11 @@ def predict(
     from simulations.prompt_files import read_prompts
 
     network, file = load_model(model), read_prompts(prompts)
-    problems = [
-        f"{file.names[group.positions[i]]}: {problem}"
-        for group in file.groups
-        for i, problem in network.problems(group.prompts)
-    ]
+    problems = []
+    for group in file.groups:
+        names = [file.names[position] for position in group.positions]
+        for i, problem in network.problems(group.prompts):
+            problems.append(f"{', '.join(names) if i is None else names[i]}: {problem}")
     if problems:
         raise ValueError(f"{prompts}: prompts do not fit the model: {'; '.join(problems)}")
     answers, exact = (

@@ -105,25 +105,29 @@ class PosteriorMeanTransformer(CompiledProgram):
         """
         return self.trace_matrices(self._matrices(prompts))
 
-    def problems(self, prompts: PromptBatch) -> list[tuple[int, str]]:
-        """Return why prompts cannot be answered: (prompt from 0, reason); empty if they can."""
-        reasons = []
+    def problems(self, prompts: PromptBatch) -> list[tuple[int | None, str]]:
+        """Return why prompts cannot be answered: (prompt from 0, or None for all, and reason)."""
+        found: list[tuple[int | None, str]] = []
         if prompts.dim != self.mixture.dim:
-            reasons.append(f"covariates have dimension {prompts.dim}, not {self.mixture.dim}")
+            found.append((None, f"covariates have dimension {prompts.dim}, not {self.mixture.dim}"))
         if prompts.num_examples > self.max_examples:
-            reasons.append(
-                f"{prompts.num_examples} examples, the model holds at most {self.max_examples}; "
-                "build one with a larger max_examples"
+            found.append(
+                (
+                    None,
+                    f"{prompts.num_examples} examples, the model holds at most "
+                    f"{self.max_examples}; build one with a larger max_examples",
+                )
             )
-        if reasons:
-            return [(i, reason) for i in range(len(prompts)) for reason in reasons]
         advice = "the model's box; build one with a larger box"
-        return [(i, f"{problem}, {advice}") for i, problem in self.box.problems(prompts)]
+        return [*found, *((i, f"{problem}, {advice}") for i, problem in self.box.problems(prompts))]
 
     def _matrices(self, prompts: PromptBatch) -> Float[np.ndarray, "batch p q"]:
         if problems := self.problems(prompts):
-            listed = "; ".join(f"prompt {i + 1}: {reason}" for i, reason in problems[:3])
-            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+            listed = "; ".join(
+                f"every prompt: {reason}" if i is None else f"prompt {i + 1}: {reason}"
+                for i, reason in problems[:4]
+            )
+            more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
             raise ValueError(f"prompts do not fit the model: {listed}{more}")
         tokens = prompts.pad(self.max_examples).interleaved()
         return initial_matrix(tokens, self.program.num_rows)
