@@ -1,9 +1,18 @@
 """Pathak, Sen, Kong, Das 2023: Transformers can optimally learn regression mixture models."""
 
 from papers.ledger import AnyStatement
-from papers.pathak2023 import budget, displays_9, lemma_2, program_lines, proposition_1, theorem_1
+from papers.pathak2023 import (
+    budget,
+    displays_9,
+    lemma_2,
+    program_lines,
+    proposition_1,
+    section_1_2,
+    theorem_1,
+)
 
 STATEMENTS: tuple[AnyStatement, ...] = (
+    *section_1_2.STATEMENTS,
     *program_lines.STATEMENTS,
     *proposition_1.STATEMENTS,
     *displays_9.STATEMENTS,

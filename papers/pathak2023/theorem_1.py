@@ -157,6 +157,7 @@ MUTANTS = {
 
 
 DEPENDS_ON = (
+    "pathak2023/section-1-2",
     *(f"pathak2023/program-line-{line}" for line in range(1, 10)),
     *(
         f"pathak2023/proposition-1-{name}"

@@ -1,12 +1,13 @@
 import re
 from itertools import product
 
+import numpy as np
 import pytest
 
 from constructions.library.posterior_mean import posterior_mean_program
 from papers import pathak2023
 from papers.ledger import Statement, Verdict
-from papers.pathak2023 import program_lines, proposition_1, theorem_1
+from papers.pathak2023 import program_lines, proposition_1, section_1_2, theorem_1
 from papers.pathak2023.illustration import Illustration
 from papers.runner import run_one
 
@@ -153,3 +154,9 @@ def test_corrections_are_the_lines_of_the_library():
     for line in (3, 4, 9):
         repaired = program_lines.STATEMENTS[line - 1].correction.claim(it)
         assert str(repaired) == str(program.operations[line - 1])
+
+
+def test_the_mutants_of_the_architecture_differ_from_it_in_one_thing():
+    """Their common base, with nothing changed, is the architecture."""
+    rng = np.random.default_rng(0)
+    assert section_1_2.ARCHITECTURE.check(section_1_2._wrong(), rng).holds
