@@ -118,51 +118,21 @@ def posterior_mean_program(
     _check(noise_std, num_examples)
     if softmax not in ("head", "sigmoids"):
         raise ValueError(f"softmax is {softmax!r}, expected 'head' or 'sigmoids'")
-    m, d = components.shape
     ranges = _ranges(components, noise_std, num_examples, log_weights, box)
     if softmax == "sigmoids":
         ranges = _with_route(ranges, epsilon)
     registers = stack_registers(ranges)
-    block = {register.name: register for register in registers}
-    x, y, r, s, p, pr, f = (block[name] for name in ("x", "y", "r", "s", "p", "pr", "f"))
-    even, odd, query = (columns.of(num_examples) for columns in (I_EVEN, I_ODD, QUERY))
-    q = 2 * num_examples + 1
-    scale = -1 / (2 * noise_std**2)
-    logits = s
-    add_prior: tuple[Operator, ...] = ()
-    if log_weights is not None:
-        logits = block["l"]
-        identity = np.eye(m, dtype=int)
-        add_prior = (
-            Aff(
-                s.first, y.first, logits.first, s.last, y.last, logits.last,
-                identity, 0, log_weights, query,
-            ),
-        )  # fmt: skip
     return Program(
         name="posterior mean",
         registers=registers,
-        num_columns=q,
+        num_columns=2 * num_examples + 1,
         inputs=("token",),
         operations=(
-            CopyDown(1, x.first, d, odd),
-            CopyOver(x.first, x.first, x.last, even),
-            CopyDown(1, y.first, 1, even),
-            Aff(
-                x.first, y.first, r.first, x.last, y.last, r.last,
-                components, -np.ones((m, 1), dtype=int), 0, even | query,
-            ),
-            Mul(r.first, r.first, s.first, r.last, even),
-            ScaledAgg(scale, s.first, s.last, s.first, q, even),
-            *add_prior,
-            *_softmax(softmax, logits, p, registers, q),
-            Mul(r.first, p.first, pr.first, r.last, query),
-            Aff(
-                pr.first, x.first, f.first, pr.last, x.first, f.last,
-                np.ones((1, m), dtype=int), 0, 0, query,
-            ),
+            *_scores(registers, components, noise_std, num_examples),
+            *_prior(registers, log_weights, num_examples),
+            *_weighted_mean(registers, num_examples, softmax),
         ),
-    )  # fmt: skip
+    )
 
 
 def _check(noise_std: Any, num_examples: int) -> None:
@@ -221,17 +191,67 @@ def _with_route(ranges: tuple[Range, ...], epsilon: float) -> tuple[Range, ...]:
     return (*ranges[:place], *route_ranges(m, low, 0.0), *ranges[place:])
 
 
-def _softmax(
-    route: SoftmaxRoute,
-    logits: Register,
-    p: Register,
-    registers: tuple[Register, ...],
-    num_columns: int,
+def _named(registers: tuple[Register, ...], *names: str) -> list[Register]:
+    by_name = {register.name: register for register in registers}
+    return [by_name[name] for name in names]
+
+
+def _scores(
+    registers: tuple[Register, ...], components: Matrix, noise_std: Any, num_examples: int
 ) -> tuple[Operator, ...]:
-    if route == "head":
-        return (Soft(logits.first, logits.last, p.first),)
-    between = registers[registers.index(logits) : registers.index(p) + 1]
-    return route_operations(between, num_columns)
+    """Lines 1 to 6: from tokens to scores."""
+    x, y, r, s = _named(registers, "x", "y", "r", "s")
+    m, d = components.shape
+    even, odd, query = (columns.of(num_examples) for columns in (I_EVEN, I_ODD, QUERY))
+    return (
+        CopyDown(1, x.first, d, odd),
+        CopyOver(x.first, x.first, x.last, even),
+        CopyDown(1, y.first, 1, even),
+        Aff(
+            x.first, y.first, r.first, x.last, y.last, r.last,
+            components, -np.ones((m, 1), dtype=int), 0, even | query,
+        ),
+        Mul(r.first, r.first, s.first, r.last, even),
+        ScaledAgg(-1 / (2 * noise_std**2), s.first, s.last, s.first, 2 * num_examples + 1, even),
+    )  # fmt: skip
+
+
+def _prior(
+    registers: tuple[Register, ...], log_weights: Matrix | None, num_examples: int
+) -> tuple[Operator, ...]:
+    """The line that the paper's uniform prior does not need: l = s + ln pi."""
+    if log_weights is None:
+        return ()
+    s, y, logits = _named(registers, "s", "y", "l")
+    add = Aff(
+        s.first, y.first, logits.first, s.last, y.last, logits.last,
+        np.eye(s.dim, dtype=int), 0, log_weights, QUERY.of(num_examples),
+    )  # fmt: skip
+    return (add,)
+
+
+def _weighted_mean(
+    registers: tuple[Register, ...], num_examples: int, softmax: SoftmaxRoute
+) -> tuple[Operator, ...]:
+    """Lines 7 to 9: from the logits, l if there is a prior and s otherwise, to f*_pi."""
+    x, r, p, pr, f = _named(registers, "x", "r", "p", "pr", "f")
+    query, q = QUERY.of(num_examples), 2 * num_examples + 1
+    names = [register.name for register in registers]
+    start = names.index("l" if "l" in names else "s")
+    between = registers[start : names.index("p") + 1]
+    probabilities: tuple[Operator, ...] = (
+        (Soft(between[0].first, between[0].last, p.first),)
+        if softmax == "head"
+        else route_operations(between, q)
+    )
+    return (
+        *probabilities,
+        Mul(r.first, p.first, pr.first, r.last, query),
+        Aff(
+            pr.first, x.first, f.first, pr.last, x.first, f.last,
+            np.ones((1, r.dim), dtype=int), 0, 0, query,
+        ),
+    )  # fmt: skip
 
 
 def initial_matrix(tokens: Matrix, num_rows: int) -> Matrix:
