@@ -223,7 +223,7 @@ def test_a_stored_folder_of_another_kind_is_refused(files, iclproof):
 
 def test_an_unknown_statement_is_named_with_those_there_are(iclproof):
     done = iclproof("verify", "pathak2023/program-line-1", "pathak2023/lemma-99", "x")
-    refused(done, "no statement pathak2023/lemma-99, x; there are: pathak2023/program-line-1")
+    refused(done, "no statement pathak2023/lemma-99, x; there are: ", "pathak2023/program-line-1")
 
 
 CALLS = {
