@@ -1,7 +1,9 @@
 """What one layer of the architecture can compute, as numbers: squares, selection, LayerNorm.
 
 Everything here is a fact about gelu, softmax or LayerNorm alone; `constructions.lowering` puts the
-numbers into weight matrices.
+numbers into weight matrices. The architecture is that of pathak2023, Section 1.2. That products
+come out of GeLU, and that LayerNorm can be bypassed or made to divide, is in the lemmas of Akyurek
+et al. 2023 (arXiv 2211.15661) which pathak2023 cites; the constants and bounds are derived here.
 """
 
 from dataclasses import dataclass

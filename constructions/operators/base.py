@@ -1,4 +1,7 @@
-"""What every operator of Appendix B shares: arguments as data, validation, application."""
+"""What every operator of Appendix B shares: arguments as data, validation, application.
+
+Every operator raises `OperatorError` when it is applied to a matrix that it is not defined on.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
