@@ -88,11 +88,6 @@ class ResidualStream:
         """The columns (from 0) of the program's matrix."""
         return slice(1 + self.num_basis, None)
 
-    @property
-    def basis_columns(self) -> Columns:
-        """The basis columns (from 0)."""
-        return frozenset(range(1, 1 + self.num_basis))
-
     def columns(self, of_program: Iterable[int]) -> Columns:
         """Translate columns of the program (from 1) to columns of the stream (from 0)."""
         return frozenset(self.num_basis + column for column in of_program)
