@@ -1,9 +1,25 @@
 """Circuits compiled into explicit transformer weights. torch begins here."""
 
-from constructions.library.posterior_mean import Box
+from constructions.box import Box
+from constructions.circuit import Circuit, Prompt, attention, previous, softmax, total
+from constructions.compiled_circuit import CompiledCircuit
+from constructions.library.line_by_line import LineByLineTransformer, compile_line_by_line
 from constructions.library.posterior_mean_transformer import (
     PosteriorMeanTransformer,
     compile_posterior_mean,
 )
 
-__all__ = ["Box", "PosteriorMeanTransformer", "compile_posterior_mean"]
+__all__ = [
+    "Box",
+    "Circuit",
+    "CompiledCircuit",
+    "LineByLineTransformer",
+    "PosteriorMeanTransformer",
+    "Prompt",
+    "attention",
+    "compile_line_by_line",
+    "compile_posterior_mean",
+    "previous",
+    "softmax",
+    "total",
+]

@@ -10,8 +10,8 @@ from torch import Tensor
 from constructions.architecture import Transformer
 from constructions.gadgets import SquareGadget
 from constructions.layer_plan import LayerPlan
+from constructions.line_by_line import plan_program
 from constructions.lowering import gadget_for, lower
-from constructions.planning import plan_program
 from constructions.program import Program
 from constructions.stream import ResidualStream
 
@@ -129,7 +129,7 @@ class CompiledProgram(Transformer):
         square: SquareGadget | None = None,
     ) -> None:
         epsilon = machine_epsilon(dtype)
-        stream = ResidualStream(program, epsilon, torch.finfo(dtype).tiny)
+        stream = ResidualStream.of_program(program, epsilon, torch.finfo(dtype).tiny)
         plans = plan_program(program, stream)
         gadget = gadget_for(dtype) if square is None else square
         super().__init__(lower(plans, stream, dtype, gadget))

@@ -24,13 +24,13 @@ class Head:
     Parameters
     ----------
     logits
-        Pairs (key row, query form): column i gives column j the logit
-        sum over pairs of H[key row, j] * form(H[:, i]).
+        Pairs (key form, query form): column i gives column j the logit
+        sum over pairs of key(H[:, j]) * query(H[:, i]).
     values
         Target row -> form: adds sum_j softmax_j * form(H[:, j]) to the target row of column i.
     """
 
-    logits: tuple[tuple[int, Form], ...]
+    logits: tuple[tuple[Form, Form], ...]
     values: Mapping[int, Form]
 
 
@@ -122,9 +122,9 @@ def _attend(
     H: Stream,
     after: Stream,
 ) -> None:
-    queries = [(key_row, _evaluate(form, H)) for key_row, form in head.logits]
+    pairs = [(_evaluate(key, H), _evaluate(query, H)) for key, query in head.logits]
     for i in range(1, H.shape[1]):
-        logits = sum((H[key_row, :i] * query[i] for key_row, query in queries), np.zeros(i))
+        logits = sum((key[:i] * query[i] for key, query in pairs), np.zeros(i))
         weights = np.exp(logits - logits.max())
         weights /= weights.sum()
         for target, form in head.values.items():

@@ -22,7 +22,7 @@ Row = Float[np.ndarray, " p"]
 
 def gadget_for(dtype: torch.dtype) -> SquareGadget:
     """Return the square that balances truncation and rounding in a float type."""
-    return square_gadget(6, 1e-12) if dtype == torch.float64 else square_gadget(4, 1e-4)
+    return square_gadget(10, 1e-15) if dtype == torch.float64 else square_gadget(4, 1e-5)
 
 
 def lower(
@@ -88,15 +88,15 @@ def _head_matrices(
     Float[np.ndarray, "values p"],
     Float[np.ndarray, "p values"],
 ]:
-    """One dimension of d_att per key row, and one per target row."""
+    """One dimension of d_att per pair of key and query, and one per target row."""
     units = stream.units()
     query, key = np.zeros((2, len(head.logits), stream.num_rows))
     value = np.zeros((len(head.values), stream.num_rows))
     output = np.zeros((stream.num_rows, len(head.values)))
-    for t, (key_row, form) in enumerate(head.logits):
-        key[t, key_row] = 1 / units[key_row]
-        for row, coefficient in form.items():
-            query[t, row] = coefficient / units[row]
+    for t, forms in enumerate(head.logits):
+        for weights, form in zip((key, query), forms, strict=True):
+            for row, coefficient in form.items():
+                weights[t, row] = coefficient / units[row]
     for t, (target, form) in enumerate(head.values.items()):
         output[target, t] = units[target]
         for row, coefficient in form.items():

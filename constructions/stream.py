@@ -34,49 +34,79 @@ class ResidualStream:
 
     Parameters
     ----------
-    program
-        The program whose rows come first and whose columns come last.
+    rows
+        What is computed, from row 0 on: pairs (label, largest magnitude).
+    prompt_columns
+        How many columns the prompt takes; they come last.
     epsilon, tiny
         Machine epsilon and smallest normal number of the network's float type; they decide the
         sizes L and N, and which ranges can be scaled.
+    num_basis
+        How many basis columns there are.
+    prefix
+        Whether sink and basis stand in constant columns before the prompt; otherwise they share
+        the first columns of the prompt.
+    divides
+        Whether a division is planned.
+    gated
+        Whether gates are planned: computed rows are then stored quietly.
 
     Raises
     ------
     ValueError
-        If a register has no finite range, or one that the float type cannot scale.
+        If a row has no finite range, or one that the float type cannot scale.
     """
 
-    def __init__(self, program: Program, epsilon: float, tiny: float) -> None:
-        largest = epsilon / tiny
-        unscalable = [
-            f"{r.name!r} up to {r.bound:.3g}"
-            for r in program.registers
-            if r.bound != 0 and not 1 / largest < r.bound < largest
-        ]
-        if unscalable:
-            raise ValueError(
-                f"program {program.name!r}: the ranges of registers {', '.join(unscalable)} are "
-                f"not between {1 / largest:.1e} and {largest:.1e}, which the float type can scale; "
-                "give the program a (smaller) box of prompts, or rescale noise and prompts"
-            )
-        self.program = program
+    def __init__(
+        self,
+        rows: Iterable[tuple[str, float]],
+        prompt_columns: int,
+        epsilon: float,
+        tiny: float,
+        *,
+        num_basis: int = 0,
+        prefix: bool = True,
+        divides: bool = False,
+        gated: bool = True,
+    ) -> None:
+        computed = list(rows)
+        _check_scalable(computed, epsilon / tiny)
         self.epsilon = epsilon
-        self.num_basis = _basis_columns(program)
-        self.num_columns = 1 + self.num_basis + program.num_columns
-        divides = any(isinstance(operation, Div) for operation in program.operations)
+        self.num_basis = num_basis
+        self.before = 1 + num_basis if prefix else 0
+        self.num_columns = self.before + prompt_columns
         self.bypass = layer_norm_bypass(epsilon, divides=divides)
         self.division_gain = division_gain(epsilon)
-        self._quiet = quiet_unit(epsilon, self.bypass)
+        self._quiet = quiet_unit(epsilon, self.bypass) if gated else 1.0
         self.rows: list[StreamRow] = [
-            StreamRow(register.name, self._unit_for(register.bound), None)
-            for register in program.registers
-            for _ in range(register.dim)
+            StreamRow(label, self._unit_for(bound), None) for label, bound in computed
         ]
         self._index: dict[str, int] = {}
-        self.zero = self._constant("zero", np.zeros(self.num_columns))
-        self.plus = self._constant("+L", np.full(self.num_columns, self.bypass))
-        self.minus = self._constant("-L", np.full(self.num_columns, -self.bypass))
+        self.zero = self.constant("zero", np.zeros(self.num_columns))
+        self.plus = self.constant("+L", np.full(self.num_columns, self.bypass))
+        self.minus = self.constant("-L", np.full(self.num_columns, -self.bypass))
         self._balance = self._row("balance", 1.0, None)
+
+    @classmethod
+    def of_program(cls, program: Program, epsilon: float, tiny: float) -> "ResidualStream":
+        """Return the stream of a program that is compiled line by line.
+
+        Raises
+        ------
+        ValueError
+            If a register has no finite range, or one that the float type cannot scale.
+        """
+        try:
+            return cls(
+                [(r.name, r.bound) for r in program.registers for _ in range(r.dim)],
+                program.num_columns,
+                epsilon,
+                tiny,
+                num_basis=_basis_columns(program),
+                divides=any(isinstance(operation, Div) for operation in program.operations),
+            )
+        except ValueError as error:
+            raise ValueError(f"program {program.name!r}: {error}") from None
 
     @property
     def num_rows(self) -> int:
@@ -85,16 +115,16 @@ class ResidualStream:
 
     @property
     def prompt_columns(self) -> slice:
-        """The columns (from 0) of the program's matrix."""
-        return slice(1 + self.num_basis, None)
+        """The columns (from 0) of the prompt."""
+        return slice(self.before, None)
 
     def columns(self, of_program: Iterable[int]) -> Columns:
-        """Translate columns of the program (from 1) to columns of the stream (from 0)."""
-        return frozenset(self.num_basis + column for column in of_program)
+        """Translate columns of the prompt (from 1) to columns of the stream (from 0)."""
+        return frozenset(self.before - 1 + column for column in of_program)
 
     def one(self) -> int:
         """The row of ones."""
-        return self._constant("one", np.ones(self.num_columns))
+        return self.constant("one", np.ones(self.num_columns))
 
     def sink(self) -> int:
         """The indicator row of the sink column."""
@@ -103,11 +133,12 @@ class ResidualStream:
     def circle(self) -> tuple[int, int]:
         """The rows cos and sin of 2 pi j / T, j the column and T their number (at least 4)."""
         angles = 2 * np.pi * np.arange(self.num_columns) / max(self.num_columns, 4)
-        return self._constant("cos", np.cos(angles)), self._constant("sin", np.sin(angles))
+        return self.constant("cos", np.cos(angles)), self.constant("sin", np.sin(angles))
 
     def basis(self, size: int) -> list[int]:
         """The rows whose entry in the t-th basis column is 1, for t = 1..size."""
-        return [self.indicator(frozenset({t}), f"e_{t}") for t in range(1, size + 1)]
+        first = 1 if self.before else 0
+        return [self.indicator(frozenset({first + t}), f"e_{t + 1}") for t in range(size)]
 
     def position(self, column: int) -> int:
         """The indicator row of one column of the stream (from 0)."""
@@ -121,7 +152,7 @@ class ResidualStream:
         """A constant row: 1 on these columns (from 0), 0 elsewhere."""
         values = np.zeros(self.num_columns)
         values[sorted(columns)] = 1.0
-        return self._constant(label, values)
+        return self.constant(label, values)
 
     def scratch(self, size: int, bound: float) -> list[int]:
         """Rows that are zero between lines, for values up to ``bound``."""
@@ -138,9 +169,11 @@ class ResidualStream:
         for index, row in enumerate(self.rows):
             if row.constant is not None:
                 stream[..., index, :] = row.constant
-        # +L and -L cancel; the other constants are small integers, cosines and sines.
+        # +L and -L cancel; the other constants are small integers, logarithms, cosines and sines.
         others = [
-            r.constant for r in self.rows if r.constant is not None and abs(r.constant[0]) <= 1
+            row.constant
+            for index, row in enumerate(self.rows)
+            if row.constant is not None and index not in (self.plus, self.minus)
         ]
         stream[..., self._balance, :] = -np.sum(others, axis=0)
         stream[..., : H.shape[-2], self.prompt_columns] = H
@@ -154,7 +187,8 @@ class ResidualStream:
         """The power of two that scales values up to ``bound`` to the quiet unit or below."""
         return self._quiet * float(2.0 ** -np.ceil(np.log2(bound))) if bound > 0 else self._quiet
 
-    def _constant(self, label: str, values: Float[np.ndarray, " columns"]) -> int:
+    def constant(self, label: str, values: Float[np.ndarray, " columns"]) -> int:
+        """The row of this label, which holds the same values (columns,) for every prompt."""
         # Constants are at most 1, but for +L and -L, which must be stored as they are.
         return self._row(label, 1.0, values)
 
@@ -163,6 +197,20 @@ class ResidualStream:
             self._index[label] = len(self.rows)
             self.rows.append(StreamRow(label, unit, constant))
         return self._index[label]
+
+
+def _check_scalable(rows: list[tuple[str, float]], largest: float) -> None:
+    unscalable = {
+        f"{label!r} up to {bound:.3g}": None
+        for label, bound in rows
+        if bound != 0 and not 1 / largest < bound < largest
+    }
+    if unscalable:
+        raise ValueError(
+            f"the ranges of registers {', '.join(unscalable)} are not between {1 / largest:.1e} "
+            f"and {largest:.1e}, which the float type can scale; give the program a (smaller) box "
+            "of prompts, or rescale noise and prompts"
+        )
 
 
 def _show(columns: Columns) -> str:

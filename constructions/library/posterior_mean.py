@@ -1,74 +1,20 @@
 """The program of Appendix B.2, corrected: f*_pi in nine operators (ten with a prior)."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from constructions.box import LARGEST, Box
 from constructions.library.sigmoid_route import check_range, route_operations, route_ranges
 from constructions.matrices import Matrix
 from constructions.operators import Aff, CopyDown, CopyOver, Mul, Operator, ScaledAgg, Soft
 from constructions.program import I_EVEN, I_ODD, QUERY, Program, Register, stack_registers
-from theory import PromptBatch, RegressionMixture
 
 #: How the softmax over components is computed.
 SoftmaxRoute = Literal["head", "sigmoids"]
 
-#: Noise levels and boxes stay within this, so that squares stay within float64.
-LARGEST = 1e140
-
 #: Name, dimension and range of a register.
 Range = tuple[str, int, float, float]
-
-
-@dataclass(frozen=True)
-class Box:
-    """The prompts that a network is built for: |x_i| <= covariate_norm, |y_i| <= label.
-
-    Parameters
-    ----------
-    covariate_norm
-        Largest Euclidean norm of a covariate or query.
-    label
-        Largest magnitude of a label.
-    """
-
-    covariate_norm: float
-    label: float
-
-    def __post_init__(self) -> None:
-        """Refuse bounds that are not positive and finite."""
-        for name, value in (("covariate_norm", self.covariate_norm), ("label", self.label)):
-            if not 0 < value < LARGEST:
-                raise ValueError(
-                    f"box: {name} is {value}, expected a positive number below {LARGEST:g}"
-                )
-
-    @classmethod
-    def for_mixture(cls, mixture: RegressionMixture) -> "Box":
-        """The default box, which each token of the mixture leaves with probability below 2e-14.
-
-        |x| exceeds sqrt(d) + 8 with probability at most e^{-32} = 1.3e-14 (Gaussian concentration
-        of a 1-Lipschitz function), and y ~ N(0, |w|^2 + sigma^2) exceeds 8 standard deviations
-        with probability 1.3e-15.
-        """
-        possible = mixture.components[mixture.weights > 0]
-        spread = float(np.linalg.norm(possible, axis=1).max())
-        return cls(mixture.dim**0.5 + 8.0, 8.0 * float(np.hypot(spread, mixture.noise_std)))
-
-    def problems(self, prompts: PromptBatch) -> list[tuple[int, str]]:
-        """Return where prompts leave the box: (prompt from 0, what is too large), worst of each."""
-        with np.errstate(over="ignore"):  # an infinite norm is outside, too
-            norms = np.linalg.norm(prompts.xs, axis=2)
-        found = []
-        for letter, sizes, limit in (
-            ("x", norms, self.covariate_norm),
-            ("y", np.abs(prompts.ys), self.label),
-        ):
-            for i in np.flatnonzero((sizes > limit).any(axis=1)).tolist():
-                j = int(sizes[i].argmax())
-                found.append((i, f"|{letter}_{j + 1}| = {sizes[i, j]:.6g} exceeds {limit:.6g}"))
-        return sorted(found)
 
 
 def posterior_mean_program(
@@ -162,8 +108,8 @@ def _ranges(
     if box is None:
         x_bound = y_bound = image = residual = score = prior = np.inf
     else:
-        x_bound, y_bound = box.covariate_norm, box.label
-        image = float(np.linalg.norm(components, axis=1).max()) * x_bound
+        x_bound, y_bound = box.covariate, box.label
+        image = float(box.images(components).max())
         residual = image + y_bound
         prior = 0.0 if log_weights is None else float(np.abs(log_weights).max())
         with np.errstate(over="ignore"):  # an infinite range is refused when it is compiled

@@ -1,35 +1,56 @@
-"""The hand-built transformer of Theorem 1: f*_pi in explicit weights."""
+"""f*_pi at every prefix in one forward pass: three layers with one head, or two with many."""
+
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from constructions.compiled import Activation, CompiledProgram, machine_epsilon
-from constructions.library.posterior_mean import (
-    Box,
-    SoftmaxRoute,
-    initial_matrix,
-    posterior_mean_program,
-)
-from constructions.program import Program
+from constructions.box import Box
+from constructions.circuit import Circuit, Prompt
+from constructions.compiled import machine_epsilon
+from constructions.compiled_circuit import CompiledCircuit, LayerState
+from constructions.gadgets import SquareGadget
+from constructions.library.posterior_mean import posterior_mean_program
+from constructions.library.resolution import check_resolution
+from constructions.passes.lift import lift
 from theory import PromptBatch, RegressionMixture
 
-#: Prompts that go through the network at once: more fall out of the processor's cache.
-CHUNK = 16
-
-#: The rounding of a residual may be this part of sigma; a score is then off by about as much
-#: times the square gadget's amplification and sqrt(k).
-RESOLUTION = 1e-3
-
-#: The rounding of a covariate may be this part of the largest.
-COVARIATE_RESOLUTION = 1e-5
+#: How many layers: three with one head each, or two, the first with a head for every token.
+NumLayers = Literal[2, 3]
 
 
-class PosteriorMeanTransformer(CompiledProgram):
-    """A transformer of Section 1.2 that computes f*_pi for up to k examples.
+def posterior_mean_circuit(mixture: RegressionMixture, max_examples: int, box: Box) -> Circuit:
+    """Return the circuit of f*_pi: the program of Appendix B.2, corrected, at every prefix.
 
-    It is built for prompts of exactly ``max_examples``; shorter ones are filled up with examples
-    (0, 0), whose residual is 0 under every component, so that f*_pi does not change.
+    Components of weight 0 are left out. Source: pathak2023, Appendix B.2.
+
+    Raises
+    ------
+    ValueError
+        If sigma = 0 (no finite network exists), or max_examples is negative.
+    """
+    possible = mixture.weights > 0
+    uniform = bool(np.all(mixture.weights[possible] == mixture.weights[possible][0]))
+    if max_examples < 0:
+        raise ValueError(f"num_examples is {max_examples}, expected 0 or more")
+    # A program for no examples has no lines to lift; its answer is the first of one for one.
+    held = max(max_examples, 1)
+    program = posterior_mean_program(
+        mixture.components[possible],
+        mixture.noise_std,
+        held,
+        log_weights=None if uniform else np.log(mixture.weights[possible]),
+        box=box,
+    )
+    return lift(program, Prompt(mixture.dim, held, box), program.num_rows)
+
+
+class PosteriorMeanTransformer(CompiledCircuit):
+    """A transformer of Section 1.2 that computes f*_pi at every prefix of up to K examples.
+
+    The nine operators of Appendix B.2 are scheduled into three layers of one head each, or into
+    two, the first of which has a head for each of the 2K tokens.
     Source: pathak2023, Theorem 1 and Appendix B.2 as corrected.
 
     Parameters
@@ -37,14 +58,18 @@ class PosteriorMeanTransformer(CompiledProgram):
     mixture
         W*, sigma > 0 and the prior; components of weight 0 are left out.
     max_examples
-        k >= 0, the most examples that a prompt may have.
+        K >= 0, the most examples that a prompt may have.
     box
         The prompts it answers; by default `Box.for_mixture`.
     dtype
         torch.float64 or torch.float32.
-    softmax
-        "head", one attention head, or "sigmoids", the route of Lemma 2, which is refused unless
-        the scores in the box stay within its range.
+    layers
+        3 or 2.
+    square
+        The gadget for products; by default the one that suits the float type.
+    prefix_columns
+        Whether constant columns stand before the prompt. Without them prefixes of fewer than
+        `min_examples` = ceil(m / 2) examples are not answered.
 
     Raises
     ------
@@ -60,26 +85,22 @@ class PosteriorMeanTransformer(CompiledProgram):
         box: Box | None = None,
         dtype: torch.dtype = torch.float64,
         *,
-        softmax: SoftmaxRoute = "head",
+        layers: NumLayers = 3,
+        square: SquareGadget | None = None,
+        prefix_columns: bool = True,
     ) -> None:
-        possible = mixture.weights > 0
-        uniform = bool(np.all(mixture.weights[possible] == mixture.weights[possible][0]))
+        if layers not in (2, 3):
+            raise ValueError(
+                f"layers is {layers}, expected 3 (one head each) or 2 (2K heads); "
+                "compile_line_by_line gives one layer for every operator of the paper"
+            )
         built_for = Box.for_mixture(mixture) if box is None else box
-        program = posterior_mean_program(
-            mixture.components[possible],
-            mixture.noise_std,
-            max_examples,
-            log_weights=None if uniform else np.log(mixture.weights[possible]),
-            box=built_for,
-            softmax=softmax,
-            epsilon=machine_epsilon(dtype),
-        )
-        _check_resolution(program, mixture, dtype)
-        super().__init__(program, dtype)
+        circuit = posterior_mean_circuit(mixture, max_examples, built_for)
+        check_resolution(mixture, built_for, machine_epsilon(dtype))
+        super().__init__(circuit, dtype, square, wide=layers == 2, prefix_columns=prefix_columns)
         self.mixture = mixture
         self.max_examples = max_examples
         self.box = built_for
-        self.softmax: SoftmaxRoute = softmax
 
     def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " batch"]:
         """Return the network's f*_pi(P) for every prompt, float64.
@@ -87,26 +108,46 @@ class PosteriorMeanTransformer(CompiledProgram):
         Raises
         ------
         ValueError
-            If prompts have another dimension, are longer than ``max_examples`` or leave the box.
+            If prompts have another dimension, too many (or too few) examples, or leave the box.
         """
-        matrices = self._matrices(prompts)
-        chunks = range(0, len(matrices), CHUNK)
-        return np.concatenate(
-            [self.run_matrices(matrices[i : i + CHUNK])[:, -1, -1] for i in chunks]
-        )
+        self._refuse(prompts, prompts.num_examples)
+        answers: Float[np.ndarray, " batch"] = self.run_tokens(prompts.interleaved())[:, 0, -1]
+        return answers
 
-    def trace(self, prompts: PromptBatch) -> list[Activation]:
-        """Return the labelled activations of the input and after every layer.
+    def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "batch prefixes"]:
+        """Return the network's answers at k = 0, ..., K in one forward pass, (batch, K + 1).
+
+        Entry [b, k] is f*_pi of (x_1, y_1, ..., x_k, y_k, x_{k+1}). Prefixes shorter than
+        `min_examples` (only without prefix columns) are NaN.
 
         Raises
         ------
         ValueError
             As `predict`.
         """
-        return self.trace_matrices(self._matrices(prompts))
+        self._refuse(prompts, prompts.num_examples)
+        answers = self.run_tokens(prompts.interleaved())[:, 0, ::2]
+        answers[:, : self.min_examples] = np.nan
+        return answers
+
+    def trace(self, prompts: PromptBatch) -> list[LayerState]:
+        """Return the labelled states of the residual stream: the input, and after every layer.
+
+        Raises
+        ------
+        ValueError
+            As `predict`.
+        """
+        self._refuse(prompts, prompts.num_examples)
+        return self.trace_tokens(prompts.interleaved())
 
     def problems(self, prompts: PromptBatch) -> list[tuple[int | None, str]]:
         """Return why prompts cannot be answered: (prompt from 0, or None for all, and reason)."""
+        advice = "the model's box; build one with a larger box"
+        outside = [(i, f"{problem}, {advice}") for i, problem in self.box.problems(prompts)]
+        return [*self._misfits(prompts), *outside]
+
+    def _misfits(self, prompts: PromptBatch) -> list[tuple[int | None, str]]:
         found: list[tuple[int | None, str]] = []
         if prompts.dim != self.mixture.dim:
             found.append((None, f"covariates have dimension {prompts.dim}, not {self.mixture.dim}"))
@@ -118,10 +159,17 @@ class PosteriorMeanTransformer(CompiledProgram):
                     f"{self.max_examples}; build one with a larger max_examples",
                 )
             )
-        advice = "the model's box; build one with a larger box"
-        return [*found, *((i, f"{problem}, {advice}") for i, problem in self.box.problems(prompts))]
+        if prompts.num_examples < self.min_examples:
+            found.append(
+                (
+                    None,
+                    f"{prompts.num_examples} examples, a model without prefix columns needs at "
+                    f"least {self.min_examples}; build one with prefix columns",
+                )
+            )
+        return found
 
-    def _matrices(self, prompts: PromptBatch) -> Float[np.ndarray, "batch p q"]:
+    def _refuse(self, prompts: PromptBatch, num_examples: int) -> None:
         if problems := self.problems(prompts):
             listed = "; ".join(
                 f"every prompt: {reason}" if i is None else f"prompt {i + 1}: {reason}"
@@ -129,35 +177,6 @@ class PosteriorMeanTransformer(CompiledProgram):
             )
             more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
             raise ValueError(f"prompts do not fit the model: {listed}{more}")
-        tokens = prompts.pad(self.max_examples).interleaved()
-        return initial_matrix(tokens, self.program.num_rows)
-
-
-def _check_resolution(program: Program, mixture: RegressionMixture, dtype: torch.dtype) -> None:
-    """Refuse ranges that the float type rounds too coarsely for the noise or for the covariates.
-
-    A row is read to about epsilon times its range; x and y share the token rows.
-    """
-    epsilon = machine_epsilon(dtype)
-    token, x, residual = (program.register(name).bound for name in ("token", "x", "r"))
-    spread = float(np.linalg.norm(mixture.components[mixture.weights > 0], axis=1).max())
-    rounding = epsilon * (residual + (spread + 1) * token)
-    problems = []
-    if rounding > RESOLUTION * mixture.noise_std:
-        problems.append(
-            f"residuals up to {residual:.3g} are rounded by {rounding:.1e}, more than "
-            f"{RESOLUTION:g} of noise_std = {mixture.noise_std:g}"
-        )
-    if epsilon * token > COVARIATE_RESOLUTION * x:
-        problems.append(
-            f"beside labels up to {token:.3g}, covariates up to {x:.3g} are rounded by "
-            f"{epsilon * token:.1e}"
-        )
-    if problems:
-        raise ValueError(
-            f"in {dtype}, {' and '.join(problems)}, and the answers would be wrong; "
-            "use float64 or a smaller box, or rescale the problem"
-        )
 
 
 def compile_posterior_mean(
@@ -166,14 +185,17 @@ def compile_posterior_mean(
     box: Box | None = None,
     dtype: torch.dtype = torch.float64,
     *,
-    softmax: SoftmaxRoute = "head",
+    layers: NumLayers = 3,
+    prefix_columns: bool = True,
 ) -> PosteriorMeanTransformer:
     """Return a transformer with explicit weights that computes f*_pi; see the class.
 
     >>> import numpy as np
     >>> from theory import RegressionMixture
     >>> mixture = RegressionMixture.random(3, 2, 0.5, np.random.default_rng(0))
-    >>> compile_posterior_mean(mixture, max_examples=4).report().layers
-    9
+    >>> len(compile_posterior_mean(mixture, max_examples=4).layers)
+    3
     """
-    return PosteriorMeanTransformer(mixture, max_examples, box, dtype, softmax=softmax)
+    return PosteriorMeanTransformer(
+        mixture, max_examples, box, dtype, layers=layers, prefix_columns=prefix_columns
+    )

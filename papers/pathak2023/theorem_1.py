@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from constructions import PosteriorMeanTransformer
+from constructions import LineByLineTransformer
 from constructions.architecture import LayerWeights
 from constructions.library.posterior_mean import initial_matrix
 from papers.ledger import Correction, Evidence, Fault, Grade, statement
@@ -97,7 +97,7 @@ def _far_away(claim: NetworkClaim) -> Evidence:
     )
 
 
-def _added(network: PosteriorMeanTransformer, y: float) -> float:
+def _added(network: LineByLineTransformer, y: float) -> float:
     """Bound on what the layers add to the answer's row, for x_1 = 1, y_1 = y and any query."""
     states = network.trace(PromptBatch([[[1.0], [0.0]]], [[y]]))
     row, unit = network.program.num_rows - 1, network.stream.units()
@@ -114,7 +114,7 @@ def _added(network: PosteriorMeanTransformer, y: float) -> float:
 def _weights_changed(layer: int, change: Callable[[LayerWeights], object]) -> NetworkClaim:
     """The built network with the weights of one layer (from 1) changed in place."""
 
-    def build(mixture: RegressionMixture, k: int, dtype: torch.dtype) -> PosteriorMeanTransformer:
+    def build(mixture: RegressionMixture, k: int, dtype: torch.dtype) -> LineByLineTransformer:
         network = build_transformer(mixture, k, dtype)
         change(network.layers[layer - 1].weights())
         return network
@@ -125,7 +125,7 @@ def _weights_changed(layer: int, change: Callable[[LayerWeights], object]) -> Ne
 def _other_mixture(change: Callable[[RegressionMixture], RegressionMixture]) -> NetworkClaim:
     """The network of another mixture."""
 
-    def build(mixture: RegressionMixture, k: int, dtype: torch.dtype) -> PosteriorMeanTransformer:
+    def build(mixture: RegressionMixture, k: int, dtype: torch.dtype) -> LineByLineTransformer:
         return build_transformer(change(mixture), k, dtype)
 
     return NetworkClaim(build)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from constructions import compile_posterior_mean
+from constructions import compile_line_by_line
 from constructions.architecture import layer_norm
 from constructions.compiled import CompiledProgram
 from constructions.operators import Aff, CopyDown, CopyOver, Mul, OperatorError, Raw
@@ -53,7 +53,7 @@ def test_entries_within_are_answered():
 def test_other_types(dtype):
     mixture = RegressionMixture.random(2, 2, 1.0, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"expected torch.float32 or torch.float64"):
-        compile_posterior_mean(mixture, 2, dtype=dtype)
+        compile_line_by_line(mixture, 2, dtype=dtype)
 
 
 @pytest.mark.parametrize(("bound", "dtype"), [(1e-40, torch.float32), (1e300, torch.float64)])
@@ -66,7 +66,7 @@ def test_ranges_that_the_float_type_cannot_scale(bound, dtype):
 def test_tiny_noise_is_refused_with_a_reason(sigma):
     mixture = RegressionMixture.random(2, 2, sigma, np.random.default_rng(0))
     with pytest.raises(ValueError, match="rescale"):
-        compile_posterior_mean(mixture, 2)
+        compile_line_by_line(mixture, 2)
 
 
 def test_many_columns_are_only_refused_where_a_line_copies_over():
@@ -131,19 +131,19 @@ def test_float_types_too_coarse_for_the_problem_are_refused(scale, sigma, dtype)
     components = scale * np.random.default_rng(0).normal(size=(3, 2))
     mixture = RegressionMixture(components, scale * sigma)
     with pytest.raises(ValueError, match="rescale the problem"):
-        compile_posterior_mean(mixture, 4, dtype=dtype)
+        compile_line_by_line(mixture, 4, dtype=dtype)
 
 
 def test_components_of_weight_zero_do_not_widen_the_box():
     mixture = RegressionMixture([[1, 0], [0, 1], [1e8, 1e8]], 1.0, [0.5, 0.5, 0.0])
-    network = compile_posterior_mean(mixture, 4, dtype=torch.float32)
+    network = compile_line_by_line(mixture, 4, dtype=torch.float32)
     prompts = mixture.sample_prompts(50, 4, np.random.default_rng(0))
     assert np.abs(network.predict(prompts) - mixture.posterior_mean(prompts)).max() < 1e-3
 
 
 def test_a_prior_that_is_nearly_uniform_is_not_taken_for_uniform():
     mixture = RegressionMixture([[1.0], [-1.0]], 1.0, [0.5001, 0.4999])
-    network = compile_posterior_mean(mixture, 2)
+    network = compile_line_by_line(mixture, 2)
     prompts = mixture.sample_prompts(20, 0, np.random.default_rng(0))
     np.testing.assert_allclose(
         network.predict(prompts), mixture.posterior_mean(prompts), atol=1e-12

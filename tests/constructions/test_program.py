@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from constructions.library.posterior_mean import Box, posterior_mean_program
+from constructions import Box
+from constructions.library.posterior_mean import posterior_mean_program
 from constructions.operators import CopyDown, CopyOver, Soft
 from constructions.program import (
     I_EVEN,

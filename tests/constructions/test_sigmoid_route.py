@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 import torch
 
-from constructions import Box, compile_posterior_mean
+from constructions import Box, compile_line_by_line
 from constructions.compiled import CompiledProgram
 from constructions.interpreter import run
 from constructions.library.sigmoid_route import rounding_error, softmax_by_sigmoids
@@ -92,7 +92,7 @@ def test_bad_arguments(m, low, high):
 def test_whole_circuit_with_the_route_of_lemma_2(weights):
     rng = np.random.default_rng(2)
     mixture = RegressionMixture(rng.normal(size=(3, 2)) / 2, 2.0, weights)
-    network = compile_posterior_mean(mixture, 1, Box(3.0, 6.0), softmax="sigmoids")
+    network = compile_line_by_line(mixture, 1, Box(3.0, 6.0), softmax="sigmoids")
     prompts = PromptBatch(rng.uniform(-1.5, 1.5, (50, 2, 2)), rng.uniform(-2, 2, (50, 1)))
     error = np.abs(network.predict(prompts) - mixture.posterior_mean(prompts)).max()
     assert error < 1e-10
@@ -101,4 +101,4 @@ def test_whole_circuit_with_the_route_of_lemma_2(weights):
 def test_whole_circuit_refuses_scores_beyond_the_route():
     mixture = RegressionMixture.random(3, 2, 0.5, np.random.default_rng(0))
     with pytest.raises(ValueError, match="softmax head"):
-        compile_posterior_mean(mixture, 10, softmax="sigmoids")
+        compile_line_by_line(mixture, 10, softmax="sigmoids")

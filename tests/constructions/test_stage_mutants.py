@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from constructions import compile_posterior_mean
+from constructions import compile_line_by_line
 from constructions.architecture import Layer
 from constructions.compiled import CompiledProgram
 from constructions.gadgets import SquareGadget, previous_column_gain
@@ -29,7 +29,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
 def built(dtype: torch.dtype = torch.float64) -> CompiledProgram:
-    return compile_posterior_mean(MIXTURE, CASE.num_examples, dtype=dtype)
+    return compile_line_by_line(MIXTURE, CASE.num_examples, dtype=dtype)
 
 
 def failing_line(model: CompiledProgram, emptied: Collection[int] = ()) -> int | None:
@@ -104,7 +104,7 @@ def test_a_head_that_copies_its_own_column() -> None:
     (head,) = model.plans[1].heads
     cosine, sine = model.stream.circle()
     gain = previous_column_gain(model.stream.num_columns)
-    own = ((cosine, {cosine: gain}), (sine, {sine: gain}), *head.logits[2:])
+    own = (({cosine: 1.0}, {cosine: gain}), ({sine: 1.0}, {sine: gain}), *head.logits[2:])
     plan = replace(model.plans[1], heads=(Head(own, head.values),))
     (weights,) = lower([plan], model.stream, torch.float64, model.square)
     model.stack[1] = SelfSeeing(weights)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from constructions import compile_posterior_mean
+from constructions import compile_line_by_line
 from constructions.interpreter import run
 from tests.cases import STAGE_CASES, Case
 from tests.constructions.drawing import (
@@ -40,7 +40,7 @@ def problem(case: Case, draw: Draw, *, prior: bool) -> tuple[RegressionMixture, 
 def test_program_and_plans_agree_line_by_line(case: Case, draw: Draw, prior: bool) -> None:
     mixture, prompts = problem(case, draw, prior=prior)
     model, stages = (
-        compile_posterior_mean(mixture, case.num_examples),
+        compile_line_by_line(mixture, case.num_examples),
         judged_stages(mixture, prompts),
     )
     H = initial(prompts, model.program.num_rows)
@@ -59,7 +59,7 @@ def test_weights_agree_line_by_line(
     case: Case, dtype: torch.dtype, draw: Draw, prior: bool
 ) -> None:
     mixture, prompts = problem(case, draw, prior=prior)
-    model = compile_posterior_mean(mixture, case.num_examples, dtype=dtype)
+    model = compile_line_by_line(mixture, case.num_examples, dtype=dtype)
     stages = judged_stages(mixture, prompts)
     uses = worst_use(model, stages, by_line(model.trace(prompts)))
     assert list(uses) == list(range(len(stages.matrices)))
@@ -70,7 +70,7 @@ def test_weights_agree_line_by_line(
 @every_case
 def test_the_last_matrix_is_what_the_model_returns(case: Case, draw: Draw) -> None:
     mixture, prompts = problem(case, draw, prior=False)
-    model = compile_posterior_mean(mixture, case.num_examples)
+    model = compile_line_by_line(mixture, case.num_examples)
     last = model.trace(prompts)[-1].matrix
     np.testing.assert_array_equal(model.predict(prompts), last[:, -1, -1])
     H = initial(prompts, model.program.num_rows)
@@ -83,7 +83,7 @@ def test_the_last_matrix_is_what_the_model_returns(case: Case, draw: Draw) -> No
 def test_extra_rows_and_columns_are_back_to_their_constants(case: Case) -> None:
     """Between lines, scratch is zero and +L, -L and the constants are bitwise what they were."""
     mixture, prompts = problem(case, drawn, prior=False)
-    model = compile_posterior_mean(mixture, case.num_examples)
+    model = compile_line_by_line(mixture, case.num_examples)
     first, *later = model.trace(prompts)
     rows = model.program.num_rows
     for activation in later:

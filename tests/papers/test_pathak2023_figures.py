@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
-from constructions import compile_posterior_mean
+from constructions import compile_line_by_line
 from papers.pathak2023.figures import (
     CircuitValues,
     ErrorStudy,
@@ -196,7 +196,7 @@ class TestMatrices:
 
 class TestErrors:
     def test_last_layer_is_the_error_of_the_prediction(self, study: ErrorStudy) -> None:
-        predicted = compile_posterior_mean(study.mixture, 2).predict(study.prompts)
+        predicted = compile_line_by_line(study.mixture, 2).predict(study.prompts)
         exact = study.mixture.posterior_mean(study.prompts)
         error = np.abs(predicted - exact) / np.abs(exact).max()
         double, _ = study.by_precision

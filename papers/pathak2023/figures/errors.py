@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from constructions import compile_posterior_mean
+from constructions import compile_line_by_line
 from constructions.interpreter import run
 from constructions.library.posterior_mean import initial_matrix, posterior_mean_program
 from constructions.matrices import Matrix
@@ -105,7 +105,7 @@ def measure_errors(mixture: RegressionMixture, prompts: PromptBatch) -> ErrorStu
 def _layer_errors(
     mixture: RegressionMixture, prompts: PromptBatch, program: Program, dtype: torch.dtype
 ) -> LayerErrors:
-    network = compile_posterior_mean(mixture, prompts.num_examples, dtype=dtype)
+    network = compile_line_by_line(mixture, prompts.num_examples, dtype=dtype)
     ends = [a for a in network.trace(prompts) if a.line is not None]
     errors = [
         np.abs(activation.matrix - exact) / _register_sizes(exact, program)

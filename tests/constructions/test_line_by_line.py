@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from constructions import Box, compile_posterior_mean
-from constructions.library.posterior_mean_transformer import CHUNK
+from constructions import Box, compile_line_by_line
+from constructions.library.line_by_line import CHUNK
 from tests.cases import GRID, STAGE_CASES, Case
 from tests.constructions.drawing import Draw, drawn, rounded_to_float32, undecided, with_prior
 from theory import PromptBatch, RegressionMixture
@@ -15,7 +15,7 @@ DOUBLE, SINGLE = 5e-12, 2e-3
 
 
 def error(mixture: RegressionMixture, prompts: PromptBatch, dtype: torch.dtype) -> float:
-    model = compile_posterior_mean(mixture, prompts.num_examples, dtype=dtype)
+    model = compile_line_by_line(mixture, prompts.num_examples, dtype=dtype)
     return float(np.abs(model.predict(prompts) - mixture.posterior_mean(prompts)).max())
 
 
@@ -32,7 +32,7 @@ def test_the_acceptance_grid(case: Case, draw: Draw) -> None:
 def test_shorter_prompts_are_filled_up(num_examples: int, prior: bool) -> None:
     mixture, prompts = undecided(Case(3, 4, 8, 0.5), 4)
     mixture = with_prior(mixture, 1) if prior else mixture
-    model, shorter = compile_posterior_mean(mixture, 8), prompts.prefix(num_examples)
+    model, shorter = compile_line_by_line(mixture, 8), prompts.prefix(num_examples)
     np.testing.assert_allclose(
         model.predict(shorter), mixture.posterior_mean(shorter), rtol=0, atol=DOUBLE
     )
@@ -46,14 +46,14 @@ def test_prior_weights(case: Case, draw: Draw) -> None:
     assert error(weighted, prompts, torch.float64) <= DOUBLE
     assert error(weighted, rounded_to_float32(prompts), torch.float32) <= SINGLE
     if case.num_components > 1:
-        model = compile_posterior_mean(weighted, case.num_examples)
+        model = compile_line_by_line(weighted, case.num_examples)
         assert len(model.program.operations) == 10
 
 
 def test_components_of_weight_zero_are_left_out() -> None:
     mixture, prompts = undecided(Case(2, 3, 4, 1.0), 4)
     weighted = RegressionMixture(mixture.components, 1.0, [0.5, 0.0, 0.5])
-    model = compile_posterior_mean(weighted, 4)
+    model = compile_line_by_line(weighted, 4)
     assert model.program.register("p").dim == 2
     expected = weighted.posterior_mean(prompts)
     np.testing.assert_allclose(model.predict(prompts), expected, rtol=0, atol=DOUBLE)
@@ -65,7 +65,7 @@ def test_one_component_is_its_linear_map(components: list[list[float]]) -> None:
     mixture = RegressionMixture(components, 0.5)
     prompts = mixture.sample_prompts(5, 3, np.random.default_rng(0))
     expected = prompts.queries @ np.array(components[0])
-    model = compile_posterior_mean(mixture, 3)
+    model = compile_line_by_line(mixture, 3)
     np.testing.assert_allclose(model.predict(prompts), expected, rtol=0, atol=DOUBLE)
 
 
@@ -82,7 +82,7 @@ def test_duplicate_components_and_duplicate_examples() -> None:
 @pytest.mark.parametrize("batch_size", [1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
 def test_batches_of_any_size(batch_size: int) -> None:
     mixture, prompts = undecided(Case(2, 2, 3, 1.0), batch_size)
-    model = compile_posterior_mean(mixture, 3)
+    model = compile_line_by_line(mixture, 3)
     predicted = model.predict(prompts)
     assert predicted.shape == (batch_size,)
     assert predicted.dtype == np.float64
@@ -94,7 +94,7 @@ def test_batches_of_any_size(batch_size: int) -> None:
 
 def test_building_and_predicting_are_deterministic() -> None:
     mixture, prompts = undecided(Case(3, 3, 4, 0.5), 5)
-    first, second = (compile_posterior_mean(mixture, 4) for _ in range(2))
+    first, second = (compile_line_by_line(mixture, 4) for _ in range(2))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
     np.testing.assert_array_equal(first.predict(prompts), second.predict(prompts))
@@ -105,7 +105,7 @@ def test_prompts_on_the_edge_of_the_box() -> None:
     """The box is closed, and the error holds at its corners, not only where prompts are likely."""
     mixture = RegressionMixture([[1.0, 0.0], [0.0, 1.0]], 1.0)
     box = Box(3.0, 4.0)
-    model = compile_posterior_mean(mixture, 2, box)
+    model = compile_line_by_line(mixture, 2, box)
     xs = np.array([[[3.0, 0.0], [0.0, -3.0], [3.0, 0.0]], [[0.0, 3.0], [0.0, 3.0], [-3.0, 0.0]]])
     prompts = PromptBatch(xs, np.array([[4.0, -4.0], [-4.0, 4.0]]))
     expected = mixture.posterior_mean(prompts)
@@ -117,7 +117,7 @@ def test_prompts_on_the_edge_of_the_box() -> None:
 def test_the_report_counts_the_weights(dtype: torch.dtype, prior: bool) -> None:
     d, m, k = 3, 4, 5
     mixture, _ = drawn(Case(d, m, k, 1.0), 1)
-    model = compile_posterior_mean(with_prior(mixture, 1) if prior else mixture, k, dtype=dtype)
+    model = compile_line_by_line(with_prior(mixture, 1) if prior else mixture, k, dtype=dtype)
     report, layers = model.report(), [layer.weights() for layer in model.layers]
     p = layers[0].outward.shape[0]
     assert report.layers == report.operators == len(layers) == 9 + prior
@@ -139,7 +139,7 @@ def test_the_report_counts_the_weights(dtype: torch.dtype, prior: bool) -> None:
 
 def test_the_trace_is_labelled_line_by_line() -> None:
     mixture, prompts = drawn(Case(2, 3, 2, 1.0), 2)
-    model = compile_posterior_mean(mixture, 4)
+    model = compile_line_by_line(mixture, 4)
     trace = model.trace(prompts)
     assert [a.layer for a in trace] == [a.line for a in trace] == list(range(10))
     assert [a.operator for a in trace] == ["", *map(str, model.program.operations)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from constructions import Box, compile_posterior_mean
+from constructions import Box, compile_line_by_line
 from tests.cases import Case
 from tests.constructions.drawing import drawn
 from theory import PromptBatch, RegressionMixture
@@ -14,28 +14,28 @@ MIXTURE = RegressionMixture([[1.0, 0.0], [0.0, 1.0]], 1.0)
 
 def test_sigma_zero_has_no_finite_network() -> None:
     with pytest.raises(ValueError, match=r"noise_std is 0\.0, expected a positive number"):
-        compile_posterior_mean(MIXTURE.with_noise_std(0.0), 3)
+        compile_line_by_line(MIXTURE.with_noise_std(0.0), 3)
 
 
 @pytest.mark.parametrize("max_examples", [-1, -10])
 def test_a_negative_length_is_refused(max_examples: int) -> None:
     with pytest.raises(ValueError, match=f"num_examples is {max_examples}, expected 0 or more"):
-        compile_posterior_mean(MIXTURE, max_examples)
+        compile_line_by_line(MIXTURE, max_examples)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
 def test_other_types_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match=r"expected torch\.float32 or torch\.float64"):
-        compile_posterior_mean(MIXTURE, 2, dtype=dtype)
+        compile_line_by_line(MIXTURE, 2, dtype=dtype)
 
 
 def test_more_columns_than_float32_can_tell_apart_are_refused() -> None:
     with pytest.raises(ValueError, match="attention can tell apart"):
-        compile_posterior_mean(MIXTURE, 2000, dtype=torch.float32)
+        compile_line_by_line(MIXTURE, 2000, dtype=torch.float32)
 
 
 def test_prompts_that_do_not_fit_are_refused_with_every_reason() -> None:
-    model = compile_posterior_mean(MIXTURE, 2, Box(2.0, 1.0))
+    model = compile_line_by_line(MIXTURE, 2, Box(2.0, 1.0))
     xs, ys = np.zeros((3, 4, 3)), np.zeros((3, 3))
     xs[1, 2, 0], ys[2, 1] = 2.5, -1.5
     with pytest.raises(ValueError, match="prompts do not fit the model") as caught:
@@ -62,7 +62,7 @@ def test_prompts_that_do_not_fit_are_refused_with_every_reason() -> None:
     ],
 )
 def test_each_reason_alone(xs: np.ndarray, ys: np.ndarray, part: str) -> None:
-    model = compile_posterior_mean(MIXTURE, 2, Box(2.0, 1.0))
+    model = compile_line_by_line(MIXTURE, 2, Box(2.0, 1.0))
     with pytest.raises(ValueError, match=part):
         model.predict(PromptBatch(xs, ys))
 

@@ -1,0 +1,167 @@
+"""Gives every wire rows of the residual stream; wires share rows where they cannot meet.
+
+What attention brings is exactly 0 in the columns that it is not meant for, so that two attended
+wires of different kinds of columns fit into the same rows. Products are not gated, and keep theirs.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from constructions.circuit import Circuit, ProductSum, Value
+from constructions.passes.fold_linear import operands
+from constructions.passes.ranges import Ranges
+from constructions.passes.schedule import ScheduledLayer
+from constructions.program import ColumnKind
+
+#: Rows that only attention reads are scaled to this size, out of the way of LayerNorm's mean.
+QUIET = 2.0**-24
+
+
+@dataclass
+class Row:
+    """One row: what it holds, in which kinds of columns, and how large it may get.
+
+    ``scale`` is what the row is divided by when it is stored: at least the largest magnitude.
+    ``attended`` says that attention writes it, ``multiplied`` that a product reads it.
+    """
+
+    labels: list[str]
+    scale: float
+    kinds: frozenset[ColumnKind]
+    attended: bool
+    multiplied: bool
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The rows of every wire.
+
+    Parameters
+    ----------
+    rows
+        All rows, the d token rows first.
+    of
+        Wire (by identity) -> its rows, from 0.
+    """
+
+    rows: list[Row]
+    of: dict[int, list[int]] = field(default_factory=dict)
+
+    def __getitem__(self, wire: Value) -> list[int]:
+        """Return the rows (from 0) of a wire."""
+        return self.of[id(wire)]
+
+    def labelled(self) -> list[tuple[str, float]]:
+        """Return (label, scale) of every row."""
+        return [(" | ".join(row.labels), row.scale) for row in self.rows]
+
+
+def allocate(
+    circuit: Circuit, layers: list[ScheduledLayer], ranges: Ranges, *, share: bool
+) -> Allocation:
+    """Return the rows of all wires of a scheduled circuit.
+
+    Parameters
+    ----------
+    circuit
+        The folded circuit.
+    layers
+        Its schedule.
+    ranges
+        Its ranges.
+    share
+        Whether attended wires are exactly 0 outside their columns, and may share rows.
+    """
+    prompt = circuit.prompt
+    entry = max(prompt.box.covariate, prompt.box.label)
+    both = prompt.covariate.columns.kinds | prompt.label.columns.kinds
+    allocation = Allocation([Row(["token"], entry, both, False, True) for _ in range(prompt.dim)])
+    allocation.of[id(prompt.covariate)] = list(range(prompt.dim))
+    allocation.of[id(prompt.label)] = [0]
+    read = _read_by_products(circuit)
+    for layer in layers:
+        for wire in (*layer.attended, *layer.multiplied):
+            attended = share and not isinstance(wire, ProductSum)
+            blank = Row([], 0.0, frozenset(), attended, id(wire) in read)
+            allocation.of[id(wire)] = [
+                _place(wire, float(bound), circuit.name_of(wire), blank, allocation.rows)
+                for bound in ranges[wire].bound
+            ]
+    _scale(circuit, allocation, ranges)
+    return allocation
+
+
+def _read_by_products(circuit: Circuit) -> set[int]:
+    return {
+        id(source)
+        for wire in circuit.values()
+        if isinstance(wire, ProductSum)
+        for form in operands(wire)
+        for source, _ in form.terms
+    }
+
+
+def _place(wire: Value, bound: float, label: str, blank: Row, rows: list[Row]) -> int:
+    """Return a row for one entry of a wire: one that can be shared, or a new one.
+
+    Wires that products read are not mixed with others, whose scale may be a very different one.
+    """
+    kinds = wire.columns.kinds
+    free = (
+        r
+        for r, row in enumerate(rows)
+        if row.attended and blank.attended and row.multiplied == blank.multiplied
+        if not row.kinds & kinds
+    )
+    r = next(free, len(rows))
+    if r == len(rows):
+        rows.append(replace(blank, labels=[]))
+    held = rows[r]
+    held.kinds |= kinds
+    held.scale = max(held.scale, bound)
+    held.labels.append(label)
+    return r
+
+
+def _scale(circuit: Circuit, allocation: Allocation, ranges: Ranges) -> None:
+    """Choose scales so that reading through LayerNorm loses as little as possible.
+
+    Rows that one factor adds up get one scale: their difference is read without the zero row. The
+    two factors of a product get scales that make them equally large, so that LayerNorm's mean is
+    small beside both. Rows that no product reads are stored far below all others.
+    """
+    rows = allocation.rows
+    products = [wire for wire in circuit.values() if isinstance(wire, ProductSum)]
+    factors = {id(form): form for wire in products for form in operands(wire)}
+    held = {
+        key: sorted({r for source, _ in form.terms for r in allocation[source]})
+        for key, form in factors.items()
+    }
+    for _ in products:  # as often as a scale may have to travel from product to product
+        for group in held.values():
+            scale = max(rows[r].scale for r in group)
+            for r in group:
+                rows[r].scale = scale
+        for wire in products:
+            for _, left, right in wire.terms:
+                _match(left, right, held, rows, ranges)
+    for row in rows:
+        if not row.multiplied:
+            row.scale /= QUIET
+
+
+def _match(
+    left: Value, right: Value, held: dict[int, list[int]], rows: list[Row], ranges: Ranges
+) -> None:
+    """Raise the scale of the factor that would be stored larger than the other."""
+    first, second = held[id(left)], held[id(right)]
+    if set(first) & set(second):
+        return
+    sizes = [
+        ranges[form].largest / rows[group[0]].scale
+        for form, group in ((left, first), (right, second))
+    ]
+    if min(sizes) == 0:
+        return
+    larger = first if sizes[0] > sizes[1] else second
+    for r in larger:
+        rows[r].scale *= max(sizes) / min(sizes)
