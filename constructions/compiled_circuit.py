@@ -213,7 +213,8 @@ class CompiledCircuit(Transformer):
         """The tokens, then everything that a layer writes, in order."""
         prompt = self.circuit.prompt
         written = [v for layer in self.schedule for v in (*layer.attended, *layer.multiplied)]
-        return [prompt.covariate, prompt.label, *written]
+        tokens: list[Value] = [prompt.covariate, prompt.label]
+        return tokens + written
 
     def _check(self, tokens: Tokens) -> None:
         prompt = self.circuit.prompt

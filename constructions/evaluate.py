@@ -93,7 +93,8 @@ def _(value: Token, run: Evaluation) -> Tensor:
 @_compute.register
 def _(value: Affine, run: Evaluation) -> Tensor:
     batch, _, q = run.tokens.shape
-    result = np.zeros((batch, value.dim, q), run.tokens.dtype) + value.bias[:, None]
+    result: Tensor = np.zeros((batch, value.dim, q), run.tokens.dtype)
+    result += value.bias[:, None]
     for source, matrix in value.terms:
         result += matrix @ run[source]
     return result
