@@ -3,7 +3,7 @@
 from functools import singledispatch
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from constructions.circuit import (
     Affine,
@@ -20,7 +20,7 @@ from constructions.circuit import (
 )
 from constructions.program import ColumnSet
 
-Tensor = Float[np.ndarray, "batch dim columns"]
+Tensor = Shaped[np.ndarray, "batch dim columns"]
 
 
 class Evaluation:
@@ -39,7 +39,7 @@ class Evaluation:
         If the tokens have another shape.
     """
 
-    def __init__(self, circuit: Circuit, tokens: Tensor) -> None:
+    def __init__(self, circuit: Circuit, tokens: Tokens) -> None:
         prompt = circuit.prompt
         if (
             tokens.ndim != 3
@@ -62,7 +62,7 @@ class Evaluation:
         return self._found[id(value)]
 
 
-def evaluate(circuit: Circuit, tokens: Tensor) -> Tensor:
+def evaluate(circuit: Circuit, tokens: Tokens) -> Tensor:
     """Return the circuit's output (batch, dim, q)."""
     return Evaluation(circuit, tokens)[circuit.output]
 

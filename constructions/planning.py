@@ -1,13 +1,14 @@
 """Turns a scheduled circuit into layer plans: heads and products on rows of the stream."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 import numpy as np
 
 from constructions.circuit import (
     COVARIATES,
+    LABELS,
     Affine,
     Attention,
     Circuit,
@@ -23,6 +24,7 @@ from constructions.layer_plan import Form, Head, LayerPlan, Product
 from constructions.operators import Columns
 from constructions.passes.allocate import Allocation
 from constructions.passes.ranges import Ranges
+from constructions.passes.reach import Reach
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnSet
 from constructions.stream import ResidualStream
@@ -52,6 +54,13 @@ class Planner:
     ranges: Ranges
     allocation: Allocation
     stream: ResidualStream
+    reach: Reach = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bound what stands in columns where it means nothing."""
+        gated = self.stream.before > 0
+        reach = Reach(self.circuit, self.ranges, self.allocation, gated=gated)
+        object.__setattr__(self, "reach", reach)
 
     def plan(self, layers: Sequence[ScheduledLayer]) -> list[LayerPlan]:
         """Return one plan for every layer.
@@ -82,7 +91,7 @@ class Planner:
                         form[row] = form.get(row, 0.0) + float(coefficient)
         for form, shift in zip(forms, operand.bias, strict=True):
             if shift != 0:
-                form[self.stream.one()] = float(shift)
+                form[self.stream.shift()] = float(shift)
         return forms
 
     def _products(self, wire: ProductSum) -> list[Product]:
@@ -160,7 +169,7 @@ class Planner:
         stream, size = self.stream, wire.logits.dim
         basis = stream.basis(size)
         first = 1 if stream.before else 0
-        bound = self.ranges[wire.logits].largest
+        bound = float(self.reach.of(wire.logits).max())
         scores: list[tuple[Form, Form]] = [
             ({e: 1.0}, form) for e, form in zip(basis, self.forms(wire.logits), strict=True)
         ]
@@ -179,8 +188,7 @@ class Planner:
         """The sink is below every key that may be seen, and above every one that may not."""
         stream = self.stream
         seen = stream.columns(wire.key.columns.of(self.circuit.prompt.max_examples))
-        sizes = self.ranges[wire.query].bound * self.ranges[wire.key].bound
-        bound = float(sizes.sum())
+        bound = float(self.reach.of(wire.query) @ self.reach.of(wire.key))
         pairs = list(zip(self.forms(wire.key), self.forms(wire.query), strict=True))
         row = stream.outside(seen | {0})
         hidden: tuple[Form, Form] = ({row: 1.0}, {stream.one(): -(2 * HARD_GAP + 3 * bound)})
@@ -213,5 +221,8 @@ class Planner:
 
 
 def _name(wire: Sum) -> str:
-    summed = "covariates" if wire.source.columns == COVARIATES else "labels"
-    return f"{summed} into {'covariates' if wire.columns == COVARIATES else 'columns'}"
+    return f"{_kind(wire.source.columns)} into {_kind(wire.columns)}"
+
+
+def _kind(columns: ColumnSet) -> str:
+    return {COVARIATES: "covariates", LABELS: "labels"}.get(columns, "columns")

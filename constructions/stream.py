@@ -126,6 +126,15 @@ class ResidualStream:
         """The row of ones."""
         return self.constant("one", np.ones(self.num_columns))
 
+    def shift(self) -> int:
+        """The row that constants of affine maps are read from: 1 in the prompt, 0 before it.
+
+        A sum over columns must find nothing in the sink.
+        """
+        values = np.zeros(self.num_columns)
+        values[self.prompt_columns] = 1.0
+        return self.constant("one in the prompt", values)
+
     def sink(self) -> int:
         """The indicator row of the sink column."""
         return self.indicator(frozenset({0}), "sink")

@@ -1,0 +1,457 @@
+"""Composes the error of a compiled circuit wire by wire, as docs/certificates.md derives it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import singledispatchmethod
+from math import log, sqrt
+
+import numpy as np
+
+from constructions.architecture import LayerWeights
+from constructions.certificate.bounds import Bound, CertificateError
+from constructions.certificate.layer_norm import LayerNormErrors, layer_norm_errors
+from constructions.certificate.rounding import RoundingModel
+from constructions.certificate.scores import ScoreErrors, gibbs
+from constructions.certificate.selection import constant_logits, highest_other
+from constructions.certificate.sizes import Sizes, Vector
+from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose, summation
+from constructions.circuit import (
+    Affine,
+    Array,
+    Attention,
+    Fetch,
+    Mixture,
+    Previous,
+    ProductSum,
+    Sum,
+    Token,
+    Value,
+)
+from constructions.compiled_circuit import CompiledCircuit
+
+
+@dataclass(frozen=True)
+class WireError:
+    """How far a wire may be from its exact value.
+
+    Parameters
+    ----------
+    rounding
+        Absolute bound for each entry (dim,).
+    scores
+        For a wire that is a sum of squares, the same as a function of the score; else None.
+    mixing
+        For a mixture: what its logits are off by, besides ``rounding``; else None.
+    """
+
+    rounding: Vector
+    scores: ScoreErrors | None = None
+    mixing: ScoreErrors | None = None
+
+
+class Analysis:
+    """The errors of all wires of a compiled circuit, for prompts of given sizes.
+
+    Parameters
+    ----------
+    model
+        A network with constant prefix columns.
+    sizes
+        How large values are.
+    square
+        The gadget; by default the network's own.
+
+    Raises
+    ------
+    CertificateError
+        If a step of the argument fails; the message says which.
+    """
+
+    def __init__(
+        self, model: CompiledCircuit, sizes: Sizes, square: EnclosedSquare | None = None
+    ) -> None:
+        if not model.stream.before:
+            raise CertificateError("networks without constant prefix columns have no certificate")
+        self.model = model
+        self.sizes = sizes
+        self.rounding = RoundingModel.of(model.dtype)
+        self.square = enclose(model.square) if square is None else square
+        self._errors: dict[int, WireError] = {}
+        self._layer = 0
+        self._norm: LayerNormErrors | None = None
+        for token in model.folded.values():
+            if not isinstance(token, Token):
+                continue
+            # float64 tokens are stored as they are, in units that are powers of two.
+            exact = self.rounding.unit_roundoff <= 2.0**-53
+            lost = 0.0 if exact else self.rounding.unit_roundoff
+            self._errors[id(token)] = WireError(lost * self._bound(token))
+        for layer, scheduled in enumerate(model.schedule):
+            self._layer = layer
+            for head, wire in enumerate(scheduled.attended):
+                self._errors[id(wire)] = self._attended(wire, head)
+            if scheduled.multiplied:
+                self._norm = layer_norm_errors(model, layer, self.rounding, self.square)
+            for wire in scheduled.multiplied:
+                self._errors[id(wire)] = self._multiplied(wire)
+
+    def error(self, wire: Value) -> WireError:
+        """Return the error of a wire."""
+        return self._errors[id(wire)]
+
+    def inherited(self, wire: Value) -> Vector:
+        """Return what a wire is off by because the logits of mixtures are (dim,).
+
+        It is kept apart from ``rounding``: for the answer it is bounded at once, and sharper.
+        """
+        if isinstance(wire, Mixture):
+            return self._mixed(wire, self.error(wire))
+        if not isinstance(wire, ProductSum):
+            return np.zeros(wire.dim)
+        total = np.zeros(wire.dim)
+        for matrix, left, right in wire.terms:
+            for factor, other in ((left, right), (right, left)):
+                moved = np.zeros(factor.dim)
+                for source, weights in getattr(factor, "terms", ()):
+                    moved += np.abs(weights) @ self._mixed(source, self.error(source))
+                total += np.abs(matrix) @ (moved * self.sizes.bound(other))
+        return total
+
+    def answer(self) -> Bound:
+        """Return the bound on the output, as a tree.
+
+        The read-out, at the end, is a sum in float64.
+        """
+        output = self.model.folded.output
+        if isinstance(output, Affine) and len(output.terms) == 1 and output.shift is None:
+            wire, matrix = output.terms[0]
+            if isinstance(wire, ProductSum) and np.array_equal(matrix, np.eye(*matrix.shape)):
+                return self._answer_tree(wire)
+        value, _ = self._operand(output, terms_extra=2)
+        return Bound.sum("answer", Bound("answer, read out", float(value.max())))
+
+    # --- attention -------------------------------------------------------------------------
+
+    @singledispatchmethod
+    def _attended(self, wire: Value, head: int) -> WireError:
+        raise CertificateError(f"no rule for {type(wire).__name__}")
+
+    @_attended.register(Previous)
+    @_attended.register(Fetch)
+    def _(self, wire: Previous | Fetch, head: int) -> WireError:
+        self._check_attention(wire, head, most=1)
+        error, _ = self._operand(wire.source, terms_extra=2)
+        return WireError(error)
+
+    @_attended.register
+    def _(self, wire: Sum, head: int) -> WireError:
+        self._check_attention(wire, head, most=None)
+        rounding, count = self.rounding, self.sizes.count(wire.source)
+        most = len(wire.source.columns.of(self.model.circuit.prompt.max_examples)) + 1
+        # exp and its argument, twice; the sum of the weights; a division; the weighted sum.
+        relative = rounding.gamma(2 * rounding.exp + 3 * log(most) + 2 * most + 6)
+        terms = self._terms(wire.source)
+        relative = relative + rounding.gamma(terms + 4)
+        summand, scores = self._operand(wire.source, terms_extra=3)
+        size = self.sizes.bound(wire.source) + summand
+        if scores is not None:
+            summed = scores.summed(count, relative, most)
+            return WireError(summed.largest(self.sizes), summed)
+        # What the sink's column holds where it should hold 0 counts ``most`` times at most.
+        return WireError(count * (summand + relative * size) + most * summand)
+
+    @_attended.register
+    def _(self, wire: Mixture, head: int) -> WireError:
+        rounding, logits = self.rounding, wire.logits
+        self._check_mixture(wire, head)
+        error, scores = self._operand(logits, terms_extra=3)
+        terms = self._terms(logits)
+        constant = np.abs(logits.bias) if isinstance(logits, Affine) else np.zeros(logits.dim)
+        # The logit itself, and the argument of exp, at most as large.
+        relative = rounding.gamma(2 * terms + 6)
+        if scores is None:
+            size = self.sizes.bound(logits)
+            mixing = ScoreErrors.absolute(float((error + 2 * relative * size).max()))
+        else:
+            mixing = scores.with_rounding(relative, float(constant.max()))
+        size = np.abs(wire.components).max(axis=1)
+        # exp, the sum of the weights, the division, the sum over components, its weights.
+        spread = rounding.gamma(2 * rounding.exp + 2 * logits.dim + 6)
+        return WireError(spread * size, mixing=mixing)
+
+    @_attended.register
+    def _(self, wire: Attention, head: int) -> WireError:
+        rounding = self.rounding
+        query, _ = self._operand(wire.query, terms_extra=3)
+        key, _ = self._operand(wire.key, terms_extra=3)
+        value, _ = self._operand(wire.value, terms_extra=3)
+        sizes = [self.sizes.bound(part) for part in (wire.query, wire.key)]
+        logit = float(query @ sizes[1] + key @ sizes[0] + query @ key)
+        logit += rounding.gamma(wire.query.dim + 6) * 3 * float(sizes[0] @ sizes[1])
+        count = self.sizes.count(wire.key)
+        size = self.sizes.bound(wire.value)
+        # |Cov(a, v)| <= 2 |a| |v| / 2 along the path; weights and sums as for a mixture.
+        relative = rounding.gamma(2 * rounding.exp + 3 * count + 6)
+        return WireError(value + (2 * logit + relative) * size)
+
+    def _check_attention(self, wire: Value, head: int, most: int | None) -> None:
+        """Prove that a head sees what it should: the selected columns, or the sink."""
+        model = self.model
+        stream = model.stream
+        constant_rows = np.array([row.constant is not None for row in stream.rows])
+        constants = model.constants.double().numpy()
+        weights: LayerWeights = model.layers[self._layer].weights()
+        logits = constant_logits(weights, head, constants, constant_rows, self.rounding)
+        seen = logits.attended(self.rounding)
+        examples = model.circuit.prompt.max_examples
+        targets = stream.columns(wire.columns.of(examples))
+        (source,) = wire.sources
+        sources = stream.columns(source.columns.of(examples))
+        for column in range(1, stream.num_columns):
+            found = set(np.flatnonzero(seen[column]).tolist())
+            expected = self._expected(wire, column, targets, sources)
+            if found != expected:
+                raise CertificateError(
+                    f"layer {self._layer + 1}, head {head + 1}: column {column} may attend to "
+                    f"columns {sorted(found)[:6]}, expected {sorted(expected)[:6]}; fewer examples "
+                    "or float64 keep columns apart"
+                )
+
+    def _check_mixture(self, wire: Mixture, head: int) -> None:
+        """Prove that only basis columns get weight, whatever the logits of the prompt are."""
+        stream = self.model.stream
+        constants = self.model.constants.double().numpy()
+        constant_rows = np.array([row.constant is not None for row in stream.rows])
+        weights: LayerWeights = self.model.layers[self._layer].weights()
+        found = highest_other(
+            weights,
+            head,
+            constants,
+            constant_rows,
+            num_basis=wire.logits.dim,
+            targets=stream.columns(wire.columns.of(self.model.circuit.prompt.max_examples)),
+            rounding=self.rounding,
+        )
+        # The range holds for exact logits; computed ones are off by far less than 1.
+        reach = float(self.model.ranges[wire.logits].largest) + 1.0
+        if found + reach > -self.rounding.underflow:
+            raise CertificateError(
+                f"layer {self._layer + 1}, head {head + 1}: columns that carry no component may "
+                f"get weight, their logits reach {found:.3g} and those of components -{reach:.3g}"
+            )
+
+    def _expected(
+        self, wire: Value, column: int, targets: frozenset[int], sources: frozenset[int]
+    ) -> set[int]:
+        if column not in targets:
+            return {0}
+        if isinstance(wire, Previous):
+            return {column - 1}
+        if isinstance(wire, Fetch):
+            (fetched,) = self.model.stream.columns([wire.column])
+            return {fetched if fetched < column else 0}
+        return {0} | {s for s in sources if s < column}
+
+    # --- products --------------------------------------------------------------------------
+
+    def _multiplied(self, wire: ProductSum) -> WireError:
+        neurons = self._neurons(wire)
+        squares = [left is right for _, left, right in wire.terms]
+        diagonal = all(
+            matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.diag(np.diag(matrix)))
+            for matrix, _, _ in wire.terms
+        )
+        if all(squares) and diagonal:
+            return self._sum_of_squares(wire, neurons)
+        error = sum((self._product(term, neurons) for term in wire.terms), np.zeros(wire.dim))
+        return WireError(error)
+
+    def _neurons(self, wire: ProductSum) -> int:
+        """The most neurons that write into one row of the wire."""
+        counts = np.zeros(wire.dim, dtype=int)
+        for matrix, left, right in wire.terms:
+            each = self.square.neurons * (1 if left is right else 2)
+            counts += each * (matrix != 0).sum(axis=1)
+        return int(counts.max())
+
+    def _sum_of_squares(self, wire: ProductSum, neurons: int) -> WireError:
+        factors, rates, parts = [], [], []
+        for matrix, factor, _ in wire.terms:
+            bounds = self.model.ranges[factor].bound
+            squares = [self._read_square(factor, t) for t in range(factor.dim)]
+            adding = summation(neurons, self.rounding)
+            linear = adding * self.square.amplification
+            weight = np.abs(np.diag(matrix))
+            parts.append(
+                ScoreErrors(
+                    weight * bounds**2 * np.array([s.constant for s in squares]),
+                    weight * bounds * (np.array([s.linear for s in squares]) + linear),
+                    weight * (np.array([s.quadratic for s in squares]) + adding),
+                    weight,
+                    (factor,),
+                )
+            )
+            factors.append(factor)
+            rates.append(weight)
+        total = ScoreErrors.of_terms(parts)
+        return WireError(total.largest(self.sizes), total)
+
+    def _read_square(self, factor: Value, entry: int) -> SquareErrors:
+        common, odd, rough = self._read(factor, entry)
+        return self.square.errors(self.rounding, common, odd, rough, self._normed.scale)
+
+    @property
+    def _normed(self) -> LayerNormErrors:
+        if self._norm is None:
+            raise CertificateError("products are read before any layer has been planned")
+        return self._norm
+
+    def _read(self, factor: Value, entry: int) -> tuple[float, float, float]:
+        """Errors of one factor divided by its range, as neurons read it: common, odd, rough."""
+        forms = factor.terms if isinstance(factor, Affine) else ((factor, np.eye(factor.dim)),)
+        bound = float(self.model.ranges[factor].bound[entry])
+        if bound == 0:
+            return 0.0, 0.0, 0.0
+        u = self.rounding.unit_roundoff
+        common = sizes = 0.0
+        terms, balance = 0, 0.0
+        for source, matrix in forms:
+            weights = np.abs(matrix[entry])
+            rows = self.model.allocation[source]
+            units = np.array([self.model.stream.rows[r].unit for r in rows])
+            means = np.where(weights > 0, self._normed.mean / units, 0.0)
+            held = self._bound(source) + self.error(source).rounding
+            common += float(weights @ (self.error(source).rounding + 2 * u * (held + means)))
+            sizes += float(weights @ (held + means))
+            terms += int((weights > 0).sum())
+            balance += float((matrix[entry] / units).sum())
+        if isinstance(factor, Affine) and factor.bias[entry] != 0:
+            one = self.model.stream.rows[self.model.stream.shift()].unit
+            sizes += abs(float(factor.bias[entry])) * (1 + self._normed.mean / one)
+            common += 2 * u * abs(float(factor.bias[entry])) * (1 + self._normed.mean / one)
+            terms += 1
+            balance += float(factor.bias[entry]) / one
+        terms += balance != 0  # the zero row
+        dot = self.rounding.gamma(terms) * sizes / bound
+        weighing = 6 * u * sizes / bound
+        if terms <= 2:
+            return common / bound, dot + weighing, 0.0
+        return common / bound, weighing, dot
+
+    def _product(self, term: tuple[Array, Value, Value], neurons: int) -> Vector:
+        """The error of sum_t M_t x_t y_t, each product a difference of two squares."""
+        matrix, left, right = term
+        u, square = self.rounding.unit_roundoff, self.square
+        errors = np.zeros(left.dim)
+        for t in range(left.dim):
+            area = float(self.model.ranges[left].bound[t] * self.model.ranges[right].bound[t])
+            if area == 0:
+                continue
+            reads = [self._read(factor, t) for factor in (left, right)]
+            bounds = [float(self.model.ranges[f].bound[t]) for f in (left, right)]
+            sizes = [
+                min(float(self.sizes.bound(f)[t]) / b, 1.0)
+                for f, b in zip((left, right), bounds, strict=True)
+            ]
+            # What both squares read in common acts like an error of the factors themselves.
+            factors = sizes[0] * reads[1][0] + sizes[1] * reads[0][0] + reads[0][0] * reads[1][0]
+            odd, rough = reads[0][1] + reads[1][1], reads[0][2] + reads[1][2]
+            if left is not right:
+                # Three rows, with the zero row, are read together: no symmetry.
+                odd, rough = 0.0, odd + rough + self.rounding.gamma(4) * (sizes[0] + sizes[1])
+            rest = square.errors(self.rounding, 0.0, odd, rough, self._normed.scale)
+            largest = max(sizes)
+            adding = summation(neurons, self.rounding)
+            linear = rest.linear + adding * square.amplification
+            # |t_1| + |t_2| and t_1^2 + t_2^2, for t = (x/X +- y/Y) / 2, are at most the larger
+            # of |x|/X and |y|/Y, and its square.
+            errors[t] = area * (
+                factors * (1 + 4 * u)
+                + 2 * rest.constant
+                + linear * largest
+                + (rest.quadratic + 2 * adding) * largest**2
+            )
+        combined: Vector = np.abs(matrix) @ errors
+        return combined
+
+    # --- operands --------------------------------------------------------------------------
+
+    def _bound(self, wire: Value) -> Vector:
+        return self.sizes.bound(wire)
+
+    def _terms(self, operand: Value) -> int:
+        """The most rows that one entry of an operand adds up."""
+        if not isinstance(operand, Affine):
+            return 1
+        counts = sum(
+            ((matrix != 0).sum(axis=1) for _, matrix in operand.terms),
+            np.zeros(operand.dim, dtype=int),
+        )
+        return int((counts + (operand.bias != 0)).max())
+
+    def _operand(self, operand: Value, terms_extra: int) -> tuple[Vector, ScoreErrors | None]:
+        """The error of an operand that a head reads: its wires' errors, and rounding."""
+        forms: Sequence[tuple[Value, Array]] = (
+            operand.terms if isinstance(operand, Affine) else ((operand, np.eye(operand.dim)),)
+        )
+        bias = operand.bias if isinstance(operand, Affine) else np.zeros(operand.dim)
+        gamma = self.rounding.gamma(self._terms(operand) + terms_extra)
+        error: Vector = gamma * np.abs(bias)
+        scores = None
+        for source, matrix in forms:
+            held = self.error(source)
+            weights = np.abs(matrix)
+            own = held.rounding + self._mixed(source, held)
+            error = error + weights @ own + gamma * (weights @ (self._bound(source) + own))
+            if held.scores is not None and len(forms) == 1:
+                scores = held.scores.scaled(matrix, gamma)
+        return error, scores
+
+    def _mixed(self, source: Value, held: WireError) -> Vector:
+        """The error of a mixture's entries on their own."""
+        if held.mixing is None or not isinstance(source, Mixture):
+            return np.zeros(source.dim)
+        ranges = np.ptp(source.components, axis=1)
+        least = self._least_score(source, held.mixing)
+        return np.array([gibbs(held.mixing, float(r), least).value for r in ranges])
+
+    def _least_score(self, mixture: Mixture, mixing: ScoreErrors) -> float:
+        return mixing.least(self.sizes, mixture.logits)
+
+    def _answer_tree(self, wire: ProductSum) -> Bound:
+        """The answer as a product of a mixture and a token, sharper than entry by entry."""
+        products = Bound("products of the last layer", float(self.error(wire).rounding.max()))
+        parts = [products]
+        for matrix, left, right in wire.terms:
+            for mixed, token in ((left, right), (right, left)):
+                found = _mixture_times_token(mixed, token)
+                if found is None:
+                    continue
+                mixture, first, source, second = found
+                form = first.T @ (matrix.T * second) if matrix.shape[0] == 1 else None
+                if form is None:
+                    continue
+                spread = self.sizes.spread(mixture.components.T @ form, source)
+                held = self.error(mixture)
+                if held.mixing is None:
+                    continue
+                least = self._least_score(mixture, held.mixing)
+                parts.append(gibbs(held.mixing, spread, least))
+                return Bound.sum("answer", *parts)
+        return Bound.sum("answer", products)
+
+
+def _mixture_times_token(mixed: Value, token: Value) -> tuple[Mixture, Array, Token, Array] | None:
+    if not (isinstance(mixed, Affine) and isinstance(token, Affine)):
+        return None
+    if len(mixed.terms) != 1 or len(token.terms) != 1:
+        return None
+    (mixture, first), (source, second) = mixed.terms[0], token.terms[0]
+    if not (isinstance(mixture, Mixture) and isinstance(source, Token)):
+        return None
+    return mixture, first, source, second
+
+
+def margin(value: float) -> float:
+    """Widen a bound by more than the rounding of its own computation, which only adds."""
+    return value * (1 + 1e-9) + sqrt(np.finfo(float).tiny)
