@@ -8,8 +8,11 @@ gain nor bias nor epsilon. Both parts add to the residual stream.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+#: Logits that heads compute at once: more fall out of the processor's cache.
+LOGITS = 2**19
 
 
 class ConstantColumnError(ValueError):
@@ -76,25 +79,42 @@ class Layer(nn.Module):
     def attend(self, H: Float[Tensor, "batch p q"]) -> Float[Tensor, "batch p q"]:
         """Return a_i = sum_heads W^C W^V H_{:i} softmax((W^K H_{:i})' W^Q h_i); a_1 = 0."""
         attended = torch.zeros_like(H)
-        q = H.shape[-1]
+        batch, _, q = H.shape
         if q == 1:
             return attended
-        # Column i + 1 sees columns 1..i: keys drop the last column, queries the first.
+        heads = self.query.shape[0]
         hidden = torch.ones(q - 1, q - 1, dtype=torch.bool, device=H.device).triu(diagonal=1)
-        for head in range(self.query.shape[0]):
-            keys = self.key[head] @ H[..., :-1]
-            queries = self.query[head] @ H[..., 1:]
-            # A row for each query: softmax is much faster along contiguous entries.
-            logits = queries.transpose(-1, -2) @ keys
-            weights = logits.masked_fill_(hidden, -torch.inf).softmax(dim=-1)
-            values = self.value[head] @ H[..., :-1]
-            attended[..., 1:] += self.output[head] @ (values @ weights.transpose(-1, -2))
+        together = max(1, LOGITS // (batch * (q - 1) ** 2))
+        for first in range(0, heads, together):
+            attended[..., 1:] += self._heads(slice(first, first + together), H, hidden)
         return attended
+
+    def _heads(
+        self, some: slice, H: Float[Tensor, "batch p q"], hidden: Bool[Tensor, "seen seen"]
+    ) -> Float[Tensor, "batch p seen"]:
+        """What some heads add to columns 2..q."""
+        # Column i + 1 sees columns 1..i: keys drop the last column, queries the first.
+        before, after = H[..., :-1], H[..., 1:]
+        keys, queries, values = (
+            (weights[some].flatten(0, 1) @ columns).reshape(len(H), *weights[some].shape[:2], -1)
+            for weights, columns in ((self.key, before), (self.query, after), (self.value, before))
+        )
+        # A row for each query: softmax is much faster along contiguous entries.
+        logits = queries.transpose(-1, -2) @ keys
+        weights = logits.masked_fill_(hidden, -torch.inf).softmax(dim=-1)
+        mixed = (values @ weights.transpose(-1, -2)).flatten(1, 2)
+        added: Tensor = self.output[some].transpose(0, 1).flatten(1) @ mixed
+        return added
 
     def feed_forward(self, V: Float[Tensor, "batch p q"]) -> Float[Tensor, "batch p q"]:
         """Return W_out gelu(W_in lambda(v)) for every column v."""
-        hidden = nn.functional.gelu(self.inward @ layer_norm(V))
-        increment: Tensor = self.outward @ hidden
+        # Neurons last is the faster layout. One product a prompt, rather than one for the batch:
+        # then the last bits do not depend on the number of threads.
+        inward, outward = (
+            weights.T.expand(len(V), -1, -1) for weights in (self.inward, self.outward)
+        )
+        hidden = nn.functional.gelu(torch.bmm(layer_norm(V).transpose(1, 2), inward))
+        increment: Tensor = torch.bmm(hidden, outward).transpose(1, 2)
         return increment
 
     def forward(self, H: Float[Tensor, "batch p q"]) -> Float[Tensor, "batch p q"]:

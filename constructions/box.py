@@ -72,12 +72,15 @@ class Box:
         """Return where prompts leave the box: (prompt from 0, what is too large), worst of each."""
         with np.errstate(over="ignore"):  # an infinite norm is outside, too
             norms = np.linalg.norm(prompts.xs, axis=2)
-        found = []
-        for shown, sizes, limit in (
+        bounds = [
             ("|x_{}|", norms, self.covariate_norm),
-            ("largest entry of x_{}:", np.abs(prompts.xs).max(axis=2), self.covariate),
             ("|y_{}|", np.abs(prompts.ys), self.label),
-        ):
+        ]
+        if self.covariate < self.covariate_norm:  # otherwise the norm tells it
+            entries = np.abs(prompts.xs).max(axis=2)
+            bounds.append(("largest entry of x_{}:", entries, self.covariate))
+        found = []
+        for shown, sizes, limit in bounds:
             for i in np.flatnonzero((sizes > limit).any(axis=1)).tolist():
                 j = int(sizes[i].argmax())
                 sign = "" if shown.endswith(":") else " ="

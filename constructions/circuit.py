@@ -28,6 +28,8 @@ from constructions.box import Box
 from constructions.program import I_EVEN, I_ODD, ColumnSet
 
 Array = npt.NDArray[np.float64]
+#: numpy's own alias means numbers too, but says so in a way that only static checkers follow.
+Numbers = npt.ArrayLike | float | int
 
 #: Columns of covariates, each the query of its prefix; of labels; and all of them.
 COVARIATES, LABELS, EVERY = I_ODD, I_EVEN, I_ODD | I_EVEN
@@ -67,10 +69,10 @@ class Value:
         """The values that it is computed from."""
         return ()
 
-    def __rmatmul__(self, matrix: npt.ArrayLike) -> "Affine":
+    def __rmatmul__(self, matrix: Numbers) -> "Affine":
         return Affine(((self, np.atleast_2d(np.asarray(matrix, dtype=float))),))
 
-    def __add__(self, other: "Value | npt.ArrayLike") -> "Affine":
+    def __add__(self, other: "Value | Numbers") -> "Affine":
         if isinstance(other, Value):
             return Affine(((self, np.eye(self.dim)), (other, np.eye(other.dim))))
         shift = np.broadcast_to(np.asarray(other, dtype=float), (self.dim,))
@@ -81,26 +83,26 @@ class Value:
     def __neg__(self) -> "Affine":
         return -1.0 * self
 
-    def __sub__(self, other: "Value | npt.ArrayLike") -> "Affine":
+    def __sub__(self, other: "Value | Numbers") -> "Affine":
         return self + (-other if isinstance(other, Value) else -np.asarray(other, dtype=float))
 
-    def __rsub__(self, other: npt.ArrayLike) -> "Affine":
+    def __rsub__(self, other: Numbers) -> "Affine":
         return -self + other
 
     @overload
     def __mul__(self, other: "Value") -> "Product": ...
     @overload
-    def __mul__(self, other: npt.ArrayLike) -> "Affine": ...
-    def __mul__(self, other: "Value | npt.ArrayLike") -> "Product | Affine":
+    def __mul__(self, other: Numbers) -> "Affine": ...
+    def __mul__(self, other: "Value | Numbers") -> "Product | Affine":
         if isinstance(other, Value):
             return Product(self, other)
         scale = np.broadcast_to(np.asarray(other, dtype=float), (self.dim,))
         return Affine(((self, np.diag(scale)),))
 
-    def __rmul__(self, other: npt.ArrayLike) -> "Affine":
+    def __rmul__(self, other: Numbers) -> "Affine":
         return self * other
 
-    def __truediv__(self, other: npt.ArrayLike) -> "Affine":
+    def __truediv__(self, other: Numbers) -> "Affine":
         return self * (1.0 / np.asarray(other, dtype=float))
 
     def __getitem__(self, index: slice | int) -> "Affine":

@@ -21,6 +21,7 @@ from constructions.passes.schedule import schedule
 from constructions.passes.unroll import unroll
 from constructions.passes.validate import validate
 from constructions.planning import Planner, num_basis_columns
+from constructions.reports import CircuitReport
 from constructions.stream import ResidualStream
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
@@ -119,7 +120,7 @@ class CompiledCircuit(Transformer):
         self.register_buffer("constants", torch.tensor(stream.embed(blank), dtype=dtype))
         self.register_buffer("units", torch.tensor(stream.units(), dtype=dtype))
 
-    def embed(self, tokens: Tokens) -> Float[Tensor, "batch rows columns"]:
+    def embed(self, tokens: Tokens) -> Float[Tensor, "batch rows stored"]:
         """Return the network's input for tokens (batch, d, q), in stored units and its own dtype.
 
         q may be smaller than the longest prompt's: later columns change nothing before them.
@@ -159,10 +160,8 @@ class CompiledCircuit(Transformer):
             If the tokens have another shape.
         """
         self._check(tokens)
-        state, written = (
-            self.embed(tokens),
-            [self.circuit.prompt.covariate, self.circuit.prompt.label],
-        )
+        state = self.embed(tokens)
+        written: list[Value] = [self.circuit.prompt.covariate, self.circuit.prompt.label]
         states = [self._state(0, state, written)]
         with torch.no_grad():
             for number, (layer, scheduled) in enumerate(
@@ -172,6 +171,16 @@ class CompiledCircuit(Transformer):
                 written = [*written, *scheduled.attended, *scheduled.multiplied]
                 states.append(self._state(number, state, written))
         return states
+
+    def report(self) -> CircuitReport:
+        """Return the sizes of the network and of its weights; no error, certified or measured."""
+        return CircuitReport.of(
+            self.circuit.name,
+            [layer.weights() for layer in self.layers],
+            self.stream,
+            len(self.allocation.rows),
+            self.square,
+        )
 
     def _state(
         self, layer: int, state: Float[Tensor, "batch rows columns"], written: Sequence[Value]

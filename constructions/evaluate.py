@@ -20,6 +20,7 @@ from constructions.circuit import (
 )
 from constructions.program import ColumnSet
 
+Tokens = Shaped[np.ndarray, "batch d columns"]
 Tensor = Shaped[np.ndarray, "batch dim columns"]
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from constructions.architecture import LayerWeights
-from constructions.gadgets import GATE, SquareGadget, square_gadget
+from constructions.gadgets import GATE, SquareGadget, least_amplified_square, square_gadget
 from constructions.layer_plan import Affine, Form, Head, LayerPlan, Product, Quotient
 from constructions.stream import ResidualStream
 
@@ -22,7 +22,7 @@ Row = Float[np.ndarray, " p"]
 
 def gadget_for(dtype: torch.dtype) -> SquareGadget:
     """Return the square that balances truncation and rounding in a float type."""
-    return square_gadget(10, 1e-15) if dtype == torch.float64 else square_gadget(4, 1e-5)
+    return square_gadget(10, 1e-15) if dtype == torch.float64 else least_amplified_square(8.0, 2e-6)
 
 
 def lower(

@@ -135,6 +135,8 @@ class Planner:
     def _(self, wire: Sum) -> Head:
         """The sink's weight makes the denominator the same at every prefix."""
         stream = self.stream
+        if not all(isinstance(source, ProductSum) for source in _read(wire.source)):
+            self._need_zero_sink("a sum of anything but products")
         summed = stream.columns(wire.source.columns.of(self.circuit.prompt.max_examples))
         most = max(1, len(summed))
         fill, values = f"ln({most + 1} - number seen)", np.zeros(stream.num_columns)
@@ -154,6 +156,7 @@ class Planner:
     def _(self, wire: Fetch) -> Head:
         """The column, if it is earlier; the sink otherwise. The column does not see itself."""
         stream = self.stream
+        self._need_zero_sink("fetching columns, as two layers do,")
         (column,) = stream.columns([wire.column])
         row = stream.position(column)
         key: tuple[Form, Form] = (
@@ -196,6 +199,13 @@ class Planner:
         logits = [*pairs, hidden, self._sink(low, wire.columns, HARD_GAP + 2 * bound)]
         return Head(tuple(logits), self._values(wire, self.forms(wire.value)))
 
+    def _need_zero_sink(self, what: str) -> None:
+        if not self.stream.before:
+            raise ValueError(
+                f"{what} needs a sink that holds nothing, and without prefix columns the sink is "
+                "the column of x_1; compile with prefix_columns=True"
+            )
+
     def _values(self, wire: Value, forms: list[dict[int, float]]) -> dict[int, Form]:
         return dict(zip(self.allocation[wire], forms, strict=True))
 
@@ -226,3 +236,10 @@ def _name(wire: Sum) -> str:
 
 def _kind(columns: ColumnSet) -> str:
     return {COVARIATES: "covariates", LABELS: "labels"}.get(columns, "columns")
+
+
+def _read(operand: Value) -> list[Value]:
+    """The wires that an operand reads, its constant counting as one."""
+    if not isinstance(operand, Affine):
+        return [operand]
+    return [*operand.sources, *([operand] if operand.shift is not None else [])]

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from constructions import Box, PosteriorMeanTransformer
+from constructions.gadgets import SquareGadget
 from simulations.stored_folder import DamagedFolderError, read_folder, write_folder
 from theory import RegressionMixture
 
@@ -44,15 +45,7 @@ def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
             WEIGHTS: safetensors.torch.save(parameters),
             MIXTURE: safetensors.numpy.save(arrays),
         },
-        {
-            "kind": KIND,
-            "noise_std": mixture.noise_std,
-            "max_examples": network.max_examples,
-            "box": {"covariate_norm": network.box.covariate_norm, "label": network.box.label},
-            "softmax": network.softmax,
-            "dtype": str(network.dtype).removeprefix("torch."),
-            "report": network.report().as_dict(),
-        },
+        {"kind": KIND, **_settings(network), "report": network.report().as_dict()},
     )
 
 
@@ -92,12 +85,41 @@ def _damaged(path: Path, error: Exception) -> DamagedFolderError:
     return DamagedFolderError(f"{path}: its contents are not those of a model: {error}")
 
 
+def _settings(network: PosteriorMeanTransformer) -> dict[str, Any]:
+    """What the network is built from, beside the mixture's arrays; `_rebuilt` reads it back."""
+    box, square = network.box, network.square
+    return {
+        "noise_std": network.mixture.noise_std,
+        "max_examples": network.max_examples,
+        "layers": len(network.layers),
+        "prefix_columns": network.stream.before > 0,
+        "box": {
+            "covariate_norm": box.covariate_norm,
+            "covariate": box.covariate,
+            "label": box.label,
+        },
+        "dtype": str(network.dtype).removeprefix("torch."),
+        # As numbers, not as how they were found: a solver of another version finds others.
+        "square": {
+            "scales": square.scales.tolist(),
+            "coefficients": square.coefficients.tolist(),
+            "relative_error": square.relative_error,
+        },
+    }
+
+
 def _rebuilt(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> PosteriorMeanTransformer:
-    box = settings["box"]
+    box, square = settings["box"], settings["square"]
     return PosteriorMeanTransformer(
         RegressionMixture(arrays["components"], settings["noise_std"], arrays["weights"]),
         settings["max_examples"],
-        Box(box["covariate_norm"], box["label"]),
+        Box(box["covariate_norm"], box["label"], box["covariate"]),
         getattr(torch, settings["dtype"]),
-        softmax=settings["softmax"],
+        layers=settings["layers"],
+        square=SquareGadget(
+            np.array(square["scales"], dtype=float),
+            np.array(square["coefficients"], dtype=float),
+            square["relative_error"],
+        ),
+        prefix_columns=settings["prefix_columns"],
     )

@@ -9,12 +9,13 @@ import numpy as np
 
 from constructions.architecture import LayerWeights
 from constructions.certificate.bounds import Bound, CertificateError
-from constructions.certificate.layer_norm import LayerNormErrors, layer_norm_errors
+from constructions.certificate.feed_forward import FeedForward, is_score
+from constructions.certificate.layer_norm import layer_norm_errors
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors, gibbs
 from constructions.certificate.selection import constant_logits, highest_other
 from constructions.certificate.sizes import Sizes, Vector
-from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose, summation
+from constructions.certificate.squares import EnclosedSquare, enclose
 from constructions.circuit import (
     Affine,
     Array,
@@ -78,7 +79,6 @@ class Analysis:
         self.square = enclose(model.square) if square is None else square
         self._errors: dict[int, WireError] = {}
         self._layer = 0
-        self._norm: LayerNormErrors | None = None
         for token in model.folded.values():
             if not isinstance(token, Token):
                 continue
@@ -91,9 +91,23 @@ class Analysis:
             for head, wire in enumerate(scheduled.attended):
                 self._errors[id(wire)] = self._attended(wire, head)
             if scheduled.multiplied:
-                self._norm = layer_norm_errors(model, layer, self.rounding, self.square)
-            for wire in scheduled.multiplied:
-                self._errors[id(wire)] = self._multiplied(wire)
+                self._multiply(layer, scheduled.multiplied)
+
+    def _multiply(self, layer: int, wires: Sequence[ProductSum]) -> None:
+        feed_forward = FeedForward(
+            self.model,
+            self.sizes,
+            self.rounding,
+            self.square,
+            layer_norm_errors(self.model, layer, self.rounding, self.square),
+            lambda wire: self.error(wire).rounding,
+        )
+        for wire in wires:
+            if is_score(wire):
+                scores = feed_forward.scores(wire)
+                self._errors[id(wire)] = WireError(scores.largest(self.sizes), scores)
+            else:
+                self._errors[id(wire)] = WireError(feed_forward.products(wire))
 
     def error(self, wire: Value) -> WireError:
         """Return the error of a wire."""
@@ -251,128 +265,6 @@ class Analysis:
             (fetched,) = self.model.stream.columns([wire.column])
             return {fetched if fetched < column else 0}
         return {0} | {s for s in sources if s < column}
-
-    # --- products --------------------------------------------------------------------------
-
-    def _multiplied(self, wire: ProductSum) -> WireError:
-        neurons = self._neurons(wire)
-        squares = [left is right for _, left, right in wire.terms]
-        diagonal = all(
-            matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.diag(np.diag(matrix)))
-            for matrix, _, _ in wire.terms
-        )
-        if all(squares) and diagonal:
-            return self._sum_of_squares(wire, neurons)
-        error = sum((self._product(term, neurons) for term in wire.terms), np.zeros(wire.dim))
-        return WireError(error)
-
-    def _neurons(self, wire: ProductSum) -> int:
-        """The most neurons that write into one row of the wire."""
-        counts = np.zeros(wire.dim, dtype=int)
-        for matrix, left, right in wire.terms:
-            each = self.square.neurons * (1 if left is right else 2)
-            counts += each * (matrix != 0).sum(axis=1)
-        return int(counts.max())
-
-    def _sum_of_squares(self, wire: ProductSum, neurons: int) -> WireError:
-        factors, rates, parts = [], [], []
-        for matrix, factor, _ in wire.terms:
-            bounds = self.model.ranges[factor].bound
-            squares = [self._read_square(factor, t) for t in range(factor.dim)]
-            adding = summation(neurons, self.rounding)
-            linear = adding * self.square.amplification
-            weight = np.abs(np.diag(matrix))
-            parts.append(
-                ScoreErrors(
-                    weight * bounds**2 * np.array([s.constant for s in squares]),
-                    weight * bounds * (np.array([s.linear for s in squares]) + linear),
-                    weight * (np.array([s.quadratic for s in squares]) + adding),
-                    weight,
-                    (factor,),
-                )
-            )
-            factors.append(factor)
-            rates.append(weight)
-        total = ScoreErrors.of_terms(parts)
-        return WireError(total.largest(self.sizes), total)
-
-    def _read_square(self, factor: Value, entry: int) -> SquareErrors:
-        common, odd, rough = self._read(factor, entry)
-        return self.square.errors(self.rounding, common, odd, rough, self._normed.scale)
-
-    @property
-    def _normed(self) -> LayerNormErrors:
-        if self._norm is None:
-            raise CertificateError("products are read before any layer has been planned")
-        return self._norm
-
-    def _read(self, factor: Value, entry: int) -> tuple[float, float, float]:
-        """Errors of one factor divided by its range, as neurons read it: common, odd, rough."""
-        forms = factor.terms if isinstance(factor, Affine) else ((factor, np.eye(factor.dim)),)
-        bound = float(self.model.ranges[factor].bound[entry])
-        if bound == 0:
-            return 0.0, 0.0, 0.0
-        u = self.rounding.unit_roundoff
-        common = sizes = 0.0
-        terms, balance = 0, 0.0
-        for source, matrix in forms:
-            weights = np.abs(matrix[entry])
-            rows = self.model.allocation[source]
-            units = np.array([self.model.stream.rows[r].unit for r in rows])
-            means = np.where(weights > 0, self._normed.mean / units, 0.0)
-            held = self._bound(source) + self.error(source).rounding
-            common += float(weights @ (self.error(source).rounding + 2 * u * (held + means)))
-            sizes += float(weights @ (held + means))
-            terms += int((weights > 0).sum())
-            balance += float((matrix[entry] / units).sum())
-        if isinstance(factor, Affine) and factor.bias[entry] != 0:
-            one = self.model.stream.rows[self.model.stream.shift()].unit
-            sizes += abs(float(factor.bias[entry])) * (1 + self._normed.mean / one)
-            common += 2 * u * abs(float(factor.bias[entry])) * (1 + self._normed.mean / one)
-            terms += 1
-            balance += float(factor.bias[entry]) / one
-        terms += balance != 0  # the zero row
-        dot = self.rounding.gamma(terms) * sizes / bound
-        weighing = 6 * u * sizes / bound
-        if terms <= 2:
-            return common / bound, dot + weighing, 0.0
-        return common / bound, weighing, dot
-
-    def _product(self, term: tuple[Array, Value, Value], neurons: int) -> Vector:
-        """The error of sum_t M_t x_t y_t, each product a difference of two squares."""
-        matrix, left, right = term
-        u, square = self.rounding.unit_roundoff, self.square
-        errors = np.zeros(left.dim)
-        for t in range(left.dim):
-            area = float(self.model.ranges[left].bound[t] * self.model.ranges[right].bound[t])
-            if area == 0:
-                continue
-            reads = [self._read(factor, t) for factor in (left, right)]
-            bounds = [float(self.model.ranges[f].bound[t]) for f in (left, right)]
-            sizes = [
-                min(float(self.sizes.bound(f)[t]) / b, 1.0)
-                for f, b in zip((left, right), bounds, strict=True)
-            ]
-            # What both squares read in common acts like an error of the factors themselves.
-            factors = sizes[0] * reads[1][0] + sizes[1] * reads[0][0] + reads[0][0] * reads[1][0]
-            odd, rough = reads[0][1] + reads[1][1], reads[0][2] + reads[1][2]
-            if left is not right:
-                # Three rows, with the zero row, are read together: no symmetry.
-                odd, rough = 0.0, odd + rough + self.rounding.gamma(4) * (sizes[0] + sizes[1])
-            rest = square.errors(self.rounding, 0.0, odd, rough, self._normed.scale)
-            largest = max(sizes)
-            adding = summation(neurons, self.rounding)
-            linear = rest.linear + adding * square.amplification
-            # |t_1| + |t_2| and t_1^2 + t_2^2, for t = (x/X +- y/Y) / 2, are at most the larger
-            # of |x|/X and |y|/Y, and its square.
-            errors[t] = area * (
-                factors * (1 + 4 * u)
-                + 2 * rest.constant
-                + linear * largest
-                + (rest.quadratic + 2 * adding) * largest**2
-            )
-        combined: Vector = np.abs(matrix) @ errors
-        return combined
 
     # --- operands --------------------------------------------------------------------------
 

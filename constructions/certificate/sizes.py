@@ -62,12 +62,15 @@ class BoxSizes:
     explained: float | None = None
 
     def bound(self, value: Value) -> Vector:
+        """Return the bound that the ranges give (dim,)."""
         return self.ranges[value].bound
 
     def count(self, value: Value) -> int:
+        """Return how many columns the longest prompt has for the value."""
         return len(value.columns.of(self.ranges.circuit.prompt.max_examples))
 
     def spread(self, forms: Float[np.ndarray, "n d"], token: Value) -> float:
+        """Return the largest difference of two forms anywhere in the box."""
         bound = self.ranges[token].bound
         worst = 0.0
         for t in range(1, len(forms)):
@@ -79,10 +82,12 @@ class BoxSizes:
         return worst
 
     def sum_of_squares(self, factors: Sequence[Value]) -> Vector:
+        """Return the sum with every factor at its bound (dim,)."""
         total: Vector = np.sum([self.bound(f) ** 2 * self._repeats(f) for f in factors], axis=0)
         return total
 
     def least_score(self, score: Value, rates: Vector, factors: Sequence[Value]) -> float:
+        """Return the smallest of the largest scores, or what an explained prompt allows."""
         penalty = _penalties(score)
         if self.explained is not None:
             return float(self.explained + penalty.max())
@@ -114,19 +119,23 @@ class PromptSizes:
         self._q = tokens.shape[2]
 
     def bound(self, value: Value) -> Vector:
+        """Return the largest magnitudes at the prompt (dim,)."""
         seen: Vector = self._widened(value).max(axis=1)
         smaller: Vector = np.minimum(seen, self.box.bound(value))
         return smaller
 
     def count(self, value: Value) -> int:
+        """Return how many columns the prompt has for the value."""
         return len(columns_of(value.columns, self._q))
 
     def spread(self, forms: Float[np.ndarray, "n d"], token: Value) -> float:
+        """Return the largest difference of two forms at the tokens of the prompt."""
         images = forms @ self._run[token][0][:, columns_of(token.columns, self._q)]
         slack = WIDENING * float(self.box.bound(token) @ np.abs(forms).max(axis=0))
         return float(np.ptp(images, axis=0).max()) + slack
 
     def sum_of_squares(self, factors: Sequence[Value]) -> Vector:
+        """Return the sum at the prompt (dim,)."""
         # At the query, a fetched factor is the same in every later column: its largest counts.
         parts = [
             (self._widened(f) ** 2).sum(axis=1) if f.columns == LABELS else self.bound(f) ** 2
@@ -136,6 +145,7 @@ class PromptSizes:
         return total
 
     def least_score(self, score: Value, rates: Vector, factors: Sequence[Value]) -> float:
+        """Return the smallest score at the prompt, with its prior."""
         return float((rates * self.sum_of_squares(factors) + _penalties(score)).min())
 
     def _widened(self, value: Value) -> Float[np.ndarray, "dim columns"]:

@@ -1,19 +1,23 @@
 """f*_pi at every prefix in one forward pass: three layers with one head, or two with many."""
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from constructions.box import Box
-from constructions.circuit import Circuit, Prompt
+from constructions.certificate.bounds import Certificate
+from constructions.circuit import Array, Circuit, Prompt, Value
 from constructions.compiled import machine_epsilon
 from constructions.compiled_circuit import CompiledCircuit, LayerState
 from constructions.gadgets import SquareGadget
+from constructions.library.certified import certify_box, certify_prompts, gadget_within
 from constructions.library.posterior_mean import posterior_mean_program
 from constructions.library.resolution import check_resolution
-from constructions.passes.lift import lift
+from constructions.passes.lift import AT_LABELS, lift
+from constructions.reports import CircuitReport, PaperBudget
 from theory import PromptBatch, RegressionMixture
 
 #: How many layers: three with one head each, or two, the first with a head for every token.
@@ -43,7 +47,34 @@ def posterior_mean_circuit(mixture: RegressionMixture, max_examples: int, box: B
         log_weights=None if uniform else np.log(mixture.weights[possible]),
         box=box,
     )
-    return lift(program, Prompt(mixture.dim, held, box), program.num_rows)
+    lifted = lift(program, Prompt(mixture.dim, held, box), program.num_rows)
+    return replace(lifted, names=_telling(lifted.names, mixture.components[possible]))
+
+
+def _telling(names: dict[str, Value], components: Array) -> dict[str, Value]:
+    """Names for the registers' values, and for the maps W x and W' p that folding makes wires."""
+    squares, copied = f"s{AT_LABELS}", f"x{AT_LABELS}"
+    told = {f"squared r{AT_LABELS}" if name == squares else name: v for name, v in names.items()}
+    return told | {f"W x{AT_LABELS}": components @ names[copied], "W' p": components.T @ names["p"]}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers with what is known of their error.
+
+    Parameters
+    ----------
+    values
+        The network's f*_pi(P) (batch,).
+    error_bounds
+        Certified bounds on |values - f*_pi(P)| (batch,); infinite where there is none.
+    inside_box
+        Whether each prompt lies in the model's box (batch,); only there are bounds finite.
+    """
+
+    values: Float[np.ndarray, " batch"]
+    error_bounds: Float[np.ndarray, " batch"]
+    inside_box: Bool[np.ndarray, " batch"]
 
 
 class PosteriorMeanTransformer(CompiledCircuit):
@@ -110,9 +141,46 @@ class PosteriorMeanTransformer(CompiledCircuit):
         ValueError
             If prompts have another dimension, too many (or too few) examples, or leave the box.
         """
-        self._refuse(prompts, prompts.num_examples)
+        self._refuse(self.problems(prompts))
         answers: Float[np.ndarray, " batch"] = self.run_tokens(prompts.interleaved())[:, 0, -1]
         return answers
+
+    def answer(self, prompts: PromptBatch, *, allow_outside_box: bool = False) -> Answers:
+        """Return answers with certified error bounds, for each prompt at hand.
+
+        Parameters
+        ----------
+        prompts
+            The prompts.
+        allow_outside_box
+            Answer prompts outside the box, too, which `predict` refuses: without any certificate,
+            marked by ``inside_box`` and an infinite bound.
+
+        Raises
+        ------
+        ValueError
+            If prompts have another dimension, too many (or too few) examples, or leave the box
+            and are to be refused.
+        CertificateError
+            If the network has no certificate.
+        """
+        self._refuse(self._misfits(prompts) if allow_outside_box else self.problems(prompts))
+        inside = np.ones(len(prompts), dtype=bool)
+        inside[[i for i, _ in self.box.problems(prompts)]] = False
+        bounds = np.full(len(prompts), np.inf)
+        for i in np.flatnonzero(inside):
+            bounds[i] = certify_prompts(self, prompts[int(i) : int(i) + 1])[0]
+        return Answers(self.run_tokens(prompts.interleaved())[:, 0, -1], bounds, inside)
+
+    def certificate(self) -> Certificate:
+        """Return the certified bounds on |TF(P) - f*_pi(P)| for all prompts of the box.
+
+        Raises
+        ------
+        CertificateError
+            If a step of the argument fails; the message says which, and what to relax.
+        """
+        return certify_box(self)
 
     def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "batch prefixes"]:
         """Return the network's answers at k = 0, ..., K in one forward pass, (batch, K + 1).
@@ -125,7 +193,7 @@ class PosteriorMeanTransformer(CompiledCircuit):
         ValueError
             As `predict`.
         """
-        self._refuse(prompts, prompts.num_examples)
+        self._refuse(self.problems(prompts))
         answers = self.run_tokens(prompts.interleaved())[:, 0, ::2]
         answers[:, : self.min_examples] = np.nan
         return answers
@@ -138,8 +206,19 @@ class PosteriorMeanTransformer(CompiledCircuit):
         ValueError
             As `predict`.
         """
-        self._refuse(prompts, prompts.num_examples)
+        self._refuse(self.problems(prompts))
         return self.trace_tokens(prompts.interleaved())
+
+    def report(self) -> CircuitReport:
+        """Return the sizes of the network and of its weights, beside the paper's budget."""
+        possible = self.mixture.weights[self.mixture.weights > 0]
+        budget = PaperBudget.for_posterior_mean(
+            self.mixture.dim,
+            len(possible),
+            self.max_examples,
+            prior=bool(np.any(possible != possible[0])),
+        )
+        return replace(super().report(), budget=budget)
 
     def problems(self, prompts: PromptBatch) -> list[tuple[int | None, str]]:
         """Return why prompts cannot be answered: (prompt from 0, or None for all, and reason)."""
@@ -169,8 +248,8 @@ class PosteriorMeanTransformer(CompiledCircuit):
             )
         return found
 
-    def _refuse(self, prompts: PromptBatch, num_examples: int) -> None:
-        if problems := self.problems(prompts):
+    def _refuse(self, problems: list[tuple[int | None, str]]) -> None:
+        if problems:
             listed = "; ".join(
                 f"every prompt: {reason}" if i is None else f"prompt {i + 1}: {reason}"
                 for i, reason in problems[:4]
@@ -186,9 +265,21 @@ def compile_posterior_mean(
     dtype: torch.dtype = torch.float64,
     *,
     layers: NumLayers = 3,
+    tolerance: float | None = None,
     prefix_columns: bool = True,
 ) -> PosteriorMeanTransformer:
     """Return a transformer with explicit weights that computes f*_pi; see the class.
+
+    With a ``tolerance``, its products take as few neurons as a certificate allows: on prompts of
+    the box that some component explains (a residual sum of at most 2 k sigma^2) the answers are
+    within the tolerance of f*_pi, rounding included.
+
+    Raises
+    ------
+    CertificateError
+        If the tolerance cannot be certified: the message says what fails, and what to relax.
+    ValueError
+        As the class.
 
     >>> import numpy as np
     >>> from theory import RegressionMixture
@@ -196,6 +287,18 @@ def compile_posterior_mean(
     >>> len(compile_posterior_mean(mixture, max_examples=4).layers)
     3
     """
+    square = None
+    if tolerance is not None:
+        draft = PosteriorMeanTransformer(
+            mixture, max_examples, box, dtype, layers=layers, prefix_columns=prefix_columns
+        )
+        square = gadget_within(draft, tolerance)
     return PosteriorMeanTransformer(
-        mixture, max_examples, box, dtype, layers=layers, prefix_columns=prefix_columns
+        mixture,
+        max_examples,
+        box,
+        dtype,
+        layers=layers,
+        square=square,
+        prefix_columns=prefix_columns,
     )

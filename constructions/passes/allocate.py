@@ -127,41 +127,58 @@ def _scale(circuit: Circuit, allocation: Allocation, ranges: Ranges) -> None:
 
     Rows that one factor adds up get one scale: their difference is read without the zero row. The
     two factors of a product get scales that make them equally large, so that LayerNorm's mean is
-    small beside both. Rows that no product reads are stored far below all others.
+    small beside both; where products disagree, the first one is served. Rows that no product reads
+    are stored far below all others.
     """
     rows = allocation.rows
+    tied = _Ties(rows)
     products = [wire for wire in circuit.values() if isinstance(wire, ProductSum)]
-    factors = {id(form): form for wire in products for form in operands(wire)}
     held = {
-        key: sorted({r for source, _ in form.terms for r in allocation[source]})
-        for key, form in factors.items()
+        id(form): sorted({r for source, _ in form.terms for r in allocation[source]})
+        for wire in products
+        for form in operands(wire)
     }
-    for _ in products:  # as often as a scale may have to travel from product to product
-        for group in held.values():
-            scale = max(rows[r].scale for r in group)
-            for r in group:
-                rows[r].scale = scale
-        for wire in products:
-            for _, left, right in wire.terms:
-                _match(left, right, held, rows, ranges)
+    for group in held.values():
+        scale = max(rows[r].scale for other in group for r in tied.of(other))
+        for r in group:
+            tied.join(group[0], r)
+        for r in tied.of(group[0]):
+            rows[r].scale = scale
+    for wire in products:
+        for _, left, right in wire.terms:
+            tied.match(
+                held[id(left)][0],
+                held[id(right)][0],
+                *(ranges[form].largest for form in (left, right)),
+            )
     for row in rows:
         if not row.multiplied:
             row.scale /= QUIET
 
 
-def _match(
-    left: Value, right: Value, held: dict[int, list[int]], rows: list[Row], ranges: Ranges
-) -> None:
-    """Raise the scale of the factor that would be stored larger than the other."""
-    first, second = held[id(left)], held[id(right)]
-    if set(first) & set(second):
-        return
-    sizes = [
-        ranges[form].largest / rows[group[0]].scale
-        for form, group in ((left, first), (right, second))
-    ]
-    if min(sizes) == 0:
-        return
-    larger = first if sizes[0] > sizes[1] else second
-    for r in larger:
-        rows[r].scale *= max(sizes) / min(sizes)
+class _Ties:
+    """Rows whose scales stand in fixed proportions."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._tied = [{r} for r in range(len(rows))]
+
+    def of(self, row: int) -> set[int]:
+        """The rows that are tied to a row, with itself."""
+        return self._tied[row]
+
+    def join(self, first: int, second: int) -> None:
+        """Tie two rows, and all that are tied to either."""
+        both = self._tied[first] | self._tied[second]
+        for row in both:
+            self._tied[row] = both
+
+    def match(self, first: int, second: int, size: float, other: float) -> None:
+        """Raise the scales of one of two factors, which is stored in units of its first row."""
+        scales = self._rows[first].scale, self._rows[second].scale
+        if second in self._tied[first] or min(size, other, *scales) == 0:
+            return
+        ratio = (size / scales[0]) / (other / scales[1])
+        for row in self._tied[first if ratio > 1 else second]:
+            self._rows[row].scale *= max(ratio, 1 / ratio)
+        self.join(first, second)

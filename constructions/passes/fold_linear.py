@@ -7,6 +7,10 @@ brings, and sums of products. Three rewritings save rows and layers:
 * an affine map of affine maps is one affine map;
 * a matrix that only ever multiplies what one attention brings moves into that attention's values;
 * a bilinear form sum_t (P u)_t (Q v)_t takes as few products as its smaller side has entries.
+
+Names follow values: a wire that a rewriting makes has the name of the value that it equals, as an
+affine map of the wires before. So W x, named in a circuit that never stands in the stream as
+written, names the wire that the matrix W has been moved into; without that name it is a "map of x".
 """
 
 from collections import Counter
@@ -28,9 +32,10 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.passes.rebuild import rebuild, with_sources
+from constructions.passes.rebuild import rebuild, renamed, with_sources
 
 Terms = dict[int, tuple[Value, Array]]
+Key = tuple[int, bytes]
 
 #: Values that stand in the stream.
 WIRES = (Token, Previous, Sum, Fetch, Mixture, Attention, ProductSum)
@@ -39,12 +44,11 @@ WIRES = (Token, Previous, Sum, Fetch, Mixture, Attention, ProductSum)
 def fold_linear(circuit: Circuit) -> Circuit:
     """Return an equal circuit whose operands are affine maps of wires, and which has no `Product`.
 
-    Names survive for the values that still exist.
+    Names survive for the values that still exist, and for affine maps that have become wires.
     """
     flat = _flatten(circuit)
     slim = rebuild(flat, _slimmed)
-    merged = _merge(slim)
-    return _push(merged)
+    return _with_names_that_live(_push(_merge(slim)))
 
 
 def operands(value: Value) -> list[Affine]:
@@ -54,30 +58,40 @@ def operands(value: Value) -> list[Affine]:
 
 def _flatten(circuit: Circuit) -> Circuit:
     """Make every operand one affine map of values that are not affine."""
-    new: dict[int, Value] = {}
-    for value in circuit.values():
-        changed = with_sources(value, new)
-        if isinstance(changed, Affine):
-            new[id(value)] = _composed(changed)
-        else:
-            new[id(value)] = _identity(changed)
-    names = {
-        name: _named(new[id(value)]) for name, value in circuit.names.items() if id(value) in new
-    }
-    return Circuit(circuit.name, circuit.prompt, new[id(circuit.output)], names)
+
+    def rule(value: Value) -> Value:
+        return _composed(value) if isinstance(value, Affine) else _identity(value)
+
+    return rebuild(circuit, rule)
 
 
 def _identity(value: Value) -> Affine:
     return Affine(((value, np.eye(value.dim)),))
 
 
+def _with_names_that_live(circuit: Circuit) -> Circuit:
+    """Keep the names of wires and operands of the folded circuit."""
+    held = {id(value) for value in circuit.values()}
+    names = {name: _named(value) for name, value in circuit.names.items()}
+    return replace(circuit, names={n: value for n, value in names.items() if id(value) in held})
+
+
 def _named(value: Value) -> Value:
-    """A name belongs to the wire where the affine map is the identity."""
+    """A name belongs to the wire where the affine map is the identity; tokens have their own."""
     if isinstance(value, Affine) and len(value.terms) == 1 and value.shift is None:
         wire, matrix = value.terms[0]
-        if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
+        if _is_identity(matrix) and not isinstance(wire, Token):
             return wire
     return value
+
+
+def _is_identity(matrix: Array) -> bool:
+    return np.array_equal(matrix, np.eye(*matrix.shape)) and matrix.shape[0] == matrix.shape[1]
+
+
+def _key(value: Value, matrix: Array) -> Key:
+    """Equal for equal matrices of one value; adding 0 makes -0 the same as 0."""
+    return id(value), (matrix + 0.0).tobytes()
 
 
 def _composed(value: Affine) -> Affine:
@@ -93,8 +107,10 @@ def _composed(value: Affine) -> Affine:
         for wire, part in parts:
             held = terms.get(id(wire))
             terms[id(wire)] = (wire, part if held is None else held[1] + part)
-    kept = tuple((wire, part) for wire, part in terms.values() if part.any())
-    return Affine(kept or (next(iter(terms.values())),), shift if shift.any() else None)
+    whole = Affine(tuple(terms.values()), shift if shift.any() else None)
+    slim = replace(whole, terms=tuple(term for term in whole.terms if term[1].any()))
+    # A term that adds nothing may still say in which columns the sum is defined.
+    return slim if slim.terms and slim.columns == whole.columns else whole
 
 
 def _slimmed(value: Value) -> Value:
@@ -143,9 +159,10 @@ def _merge(circuit: Circuit) -> Circuit:
             if isinstance(source, ProductSum) and uses[id(originals[id(source)])] == 1
         ]
         others = [term for term in value.terms if all(term[0] is not p for p, _ in products)]
-        if not products:
+        if not products or (len(products) == 1 and _is_identity(products[0][1])):
             return value
-        total = ProductSum(
+        key = tuple(_key(source, matrix) for source, matrix in products)
+        total = sums[key] = sums.get(key) or ProductSum(
             tuple(
                 (matrix @ inner, left, right)
                 for source, matrix in products
@@ -154,39 +171,47 @@ def _merge(circuit: Circuit) -> Circuit:
         )
         return Affine((*others, (total, np.eye(total.dim))), value.shift)
 
+    sums: dict[tuple[Key, ...], ProductSum] = {}
     originals: dict[int, Value] = {}
     new: dict[int, Value] = {}
     for value in circuit.values():
         new[id(value)] = rule(with_sources(value, new))
         originals[id(new[id(value)])] = value
-    names = {name: _named(new[id(v)]) for name, v in circuit.names.items() if id(v) in new}
+    names = renamed(circuit, new, rule)
     return Circuit(circuit.name, circuit.prompt, new[id(circuit.output)], names)
 
 
 def _push(circuit: Circuit) -> Circuit:
     """Move matrices into the values of attention, where the attended wire has one reader."""
     uses = _uses(circuit)
+    pushed: dict[Key, tuple[Value, Array]] = {}
+
+    def term(wire: Value, matrix: Array) -> tuple[Value, Array]:
+        if uses[id(originals[id(wire)])] != 1:
+            return wire, matrix
+        key = _key(wire, matrix)
+        pushed[key] = pushed.get(key) or _pushed(wire, matrix)
+        return pushed[key]
+
+    def rule(value: Value) -> Value:
+        if not isinstance(value, Affine):
+            return value
+        return Affine(tuple(term(wire, matrix) for wire, matrix in value.terms), value.shift)
+
     originals: dict[int, Value] = {}
     new: dict[int, Value] = {}
     for value in circuit.values():
-        changed = with_sources(value, new)
-        if isinstance(changed, Affine):
-            changed = Affine(
-                tuple(
-                    _pushed(wire, matrix) if uses[id(originals[id(wire)])] == 1 else (wire, matrix)
-                    for wire, matrix in changed.terms
-                ),
-                changed.shift,
-            )
-        new[id(value)] = changed
-        originals[id(changed)] = value
-    names = {}
-    for name, value in circuit.names.items():
-        names[name] = _named(new[id(value)]) if id(value) in new else value
-    result = Circuit(circuit.name, circuit.prompt, new[id(circuit.output)], names)
-    alive = {id(value) for value in result.values()}
-    kept = {name: value for name, value in names.items() if id(value) in alive}
-    return Circuit(circuit.name, circuit.prompt, result.output, kept)
+        new[id(value)] = rule(with_sources(value, new))
+        originals[id(new[id(value)])] = value
+    # What no name equals is told by where it comes from; the first name of a value counts.
+    before = {id(_named(value)): name for name, value in reversed(circuit.names.items())}
+    maps = {
+        f"map of {before[id(originals[wire])]}": moved
+        for (wire, _), (moved, _) in pushed.items()
+        if id(moved) != wire and id(originals[wire]) in before
+    }
+    names = renamed(circuit, new, rule) | maps
+    return Circuit(circuit.name, circuit.prompt, new[id(circuit.output)], names)
 
 
 def _pushed(wire: Value, matrix: Array) -> tuple[Value, Array]:

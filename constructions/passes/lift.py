@@ -22,6 +22,7 @@ from constructions.circuit import (
     Product,
     Prompt,
     Sum,
+    Token,
     Value,
 )
 from constructions.operators import (
@@ -36,6 +37,9 @@ from constructions.operators import (
     Soft,
 )
 from constructions.program import ColumnSet, Program
+
+#: Ends the name of what a register holds in the columns of labels.
+AT_LABELS = " at labels"
 
 
 def lift(program: Program, prompt: Prompt, output: int) -> Circuit:
@@ -73,8 +77,9 @@ def lift(program: Program, prompt: Prompt, output: int) -> Circuit:
         try:
             for kind, value in lifting.written(operation):
                 register = program.register_of(operation.target().indices[0])
-                suffix = "" if kind == COVARIATES else " at labels"
-                names[register.name + suffix] = value
+                # A token that is only moved keeps its own name.
+                if not isinstance(value, Token):
+                    names[register.name + ("" if kind == COVARIATES else AT_LABELS)] = value
                 for t, row in enumerate(operation.target().indices):
                     lifting.cells[row, kind] = (value, t)
         except KeyError as error:

@@ -18,12 +18,39 @@ def rebuild(circuit: Circuit, rule: Rule) -> Circuit:
         The circuit; it is left alone.
     rule
         Maps a value whose sources have been replaced to its replacement.
+
+    Notes
+    -----
+    Names may also belong to affine maps of the circuit's values that the output does not need:
+    they say what such a map is called wherever a pass creates it.
     """
     new: dict[int, Value] = {}
     for value in circuit.values():
         new[id(value)] = rule(with_sources(value, new))
-    names = {name: new[id(v)] for name, v in circuit.names.items() if id(v) in new}
-    return Circuit(circuit.name, circuit.prompt, new[id(circuit.output)], names)
+    return Circuit(
+        circuit.name, circuit.prompt, new[id(circuit.output)], renamed(circuit, new, rule)
+    )
+
+
+def renamed(circuit: Circuit, new: dict[int, Value], rule: Rule) -> dict[str, Value]:
+    """Return the names of a circuit for what ``rule`` makes of its values; lost ones are left out.
+
+    Parameters
+    ----------
+    circuit
+        The circuit before the pass.
+    new
+        Its values (by identity) after the pass.
+    rule
+        The pass.
+    """
+    names: dict[str, Value] = {}
+    for name, value in circuit.names.items():
+        if id(value) in new:
+            names[name] = new[id(value)]
+        elif isinstance(value, Affine) and all(id(source) in new for source in value.sources):
+            names[name] = rule(with_sources(value, new))
+    return names
 
 
 def with_sources(value: Value, new: dict[int, Value]) -> Value:

@@ -9,6 +9,7 @@ from papers.pathak2023 import (
     proposition_1,
     section_1_2,
     theorem_1,
+    three_layers,
 )
 
 STATEMENTS: tuple[AnyStatement, ...] = (
@@ -19,4 +20,5 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *lemma_2.STATEMENTS,
     *budget.STATEMENTS,
     *theorem_1.STATEMENTS,
+    *three_layers.STATEMENTS,
 )

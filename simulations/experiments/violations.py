@@ -5,6 +5,7 @@ bound is made of: under the posterior, the spread of <w_t, x> times the size of 
 sqrt(Var_p <w, x> E_p L), which is large where components tie far from the data.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from constructions import PosteriorMeanTransformer
+from constructions.certificate import Certificate
 from theory import PromptBatch, RegressionMixture
 
 #: Prompts whose errors are measured at once.
@@ -75,7 +77,13 @@ class Found:
         return asdict(self) | {"violated": self.violated}
 
 
-def search(model: PosteriorMeanTransformer, config: Search) -> Found:
+def search(
+    model: PosteriorMeanTransformer,
+    config: Search,
+    on_prompts: Callable[[int], object] = lambda done: None,
+    *,
+    bounds: Certificate | None = None,
+) -> Found:
     """Return the worst ratio of measured errors to certified bounds.
 
     Parameters
@@ -84,6 +92,10 @@ def search(model: PosteriorMeanTransformer, config: Search) -> Found:
         The network, whose certificate is under attack.
     config
         How much to try.
+    on_prompts
+        Called with the number of prompts that have been tried since the last call.
+    bounds
+        The bounds to break; by default the network's own certificate.
 
     Raises
     ------
@@ -91,8 +103,8 @@ def search(model: PosteriorMeanTransformer, config: Search) -> Found:
         If the network has no certificate.
     """
     rng = np.random.default_rng(config.seed)
-    bounds = model.certificate()
-    limits = (bounds.box.value, bounds.explained.value)
+    claimed = model.certificate() if bounds is None else bounds
+    limits = (claimed.box.value, claimed.explained.value)
     refused, ratio, error = 0, 0.0, 0.0
     for start in range(0, config.random_prompts, CHUNK):
         size = min(CHUNK, config.random_prompts - start)
@@ -103,10 +115,13 @@ def search(model: PosteriorMeanTransformer, config: Search) -> Found:
         if inside:
             kept = PromptBatch(prompts.xs[inside], prompts.ys[inside])
             ratio, error = _worse((ratio, error), _measure(model, kept, limits))
-    climbed = ascend(model, config.starts, config.steps, rng)
+        on_prompts(size)
     found = (0.0, 0.0)
-    for start in range(0, len(climbed), CHUNK):
-        found = _worse(found, _measure(model, climbed[start : start + CHUNK], limits))
+    for start in range(0, config.starts, CHUNK):
+        size = min(CHUNK, config.starts - start)
+        climbed = ascend(model, size, config.steps, rng)
+        found = _worse(found, _measure(model, climbed, limits))
+        on_prompts(size)
     return Found(refused, ratio, error, *found)
 
 

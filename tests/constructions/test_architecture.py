@@ -9,6 +9,7 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 from torch.nn.functional import gelu
 
+from constructions import architecture
 from constructions.architecture import (
     ConstantColumnError,
     Layer,
@@ -58,6 +59,18 @@ def judged_layer(weights: LayerWeights, H: Matrix) -> Matrix:
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_layer_is_section_1_2(sizes: tuple[int, ...]) -> None:
+    H, weights = random_states(sizes, 1), random_weights(sizes, 0)
+    result = Layer(weights)(torch.tensor(H)).detach().numpy()
+    expected = judged_layer(weights, H)
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("logits", [1, 2 * 6**2 * 3, 10**9])
+def test_heads_in_any_portions_are_the_same_layer(
+    logits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(architecture, "LOGITS", logits)  # 1, 3 and all 7 heads at once
+    sizes = (5, 7, 7, 3, 0, 2)
     H, weights = random_states(sizes, 1), random_weights(sizes, 0)
     result = Layer(weights)(torch.tensor(H)).detach().numpy()
     expected = judged_layer(weights, H)

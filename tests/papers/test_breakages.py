@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from papers import pathak2023
-from papers.pathak2023 import program_lines, theorem_1
+from papers.pathak2023 import program_lines, theorem_1, three_layers
 from papers.runner import run
 from tests.papers.breakages import BREAKAGES
 
@@ -12,6 +12,8 @@ from tests.papers.breakages import BREAKAGES
 def test_exactly_the_statements_that_should_fall_do(monkeypatch, name):
     broken, expected = BREAKAGES[name]
     monkeypatch.setattr(theorem_1, "SIZES", [(2, 5, 10, 0.3)])
+    limits = {(2, 5, 10, 0.3): 5e-12}
+    monkeypatch.setattr(three_layers, "LIMITS", {3: limits, 2: limits})
     monkeypatch.setattr(program_lines, "SIZES", [(1, 1, 1), (2, 1, 2)])
     broken(monkeypatch)
     # One mutant each: what counts here is whether the statement itself still passes.

@@ -56,7 +56,7 @@ BUILDS = {
     "sigma NaN": ({"noise_std": "nan"}, "noise_std is nan"),
     "sigma infinite": ({"noise_std": "inf"}, "noise_std is inf"),
     "float16": ({"dtype": "float16"}, "--dtype is 'float16', expected float64 or float32"),
-    "unknown softmax": ({"softmax": "exact"}, "--softmax is 'exact', expected head or sigmoids"),
+    "four layers": ({"layers": 4}, "--layers is 4, expected 3 (one head each) or 2 (2K heads)"),
     "k < 0": ({"max_examples": -1}, "num_examples is -1, expected 0 or more"),
     "k too large": ({"max_examples": 4000, "dtype": "float32"}, "use fewer examples or float64"),
     "both kinds of components": ({"num_components": 2, "dim": 2}, "not both"),
@@ -66,6 +66,10 @@ BUILDS = {
     "d = 0": ({"components": None, "num_components": 2, "dim": 0}, "dim is 0"),
     "box < 0": ({"box_label": -1}, "box: label is -1"),
     "box NaN": ({"box_covariate_norm": "nan"}, "box: covariate_norm is nan"),
+    "entries < 0": ({"box_covariate": -2}, "box: covariate"),
+    "entries of 0": ({"box_covariate": 0, "box_covariate_norm": 1}, "box: covariate is 0"),
+    "entries NaN": ({"box_covariate": "nan", "box_covariate_norm": 1}, "box: covariate is nan"),
+    "box too large for float32": ({"box_label": 1e6, "dtype": "float32"}, "use float64 or a"),
     "no file": ({"components": "nowhere.csv"}, "there is no file nowhere.csv"),
     "unknown format": ({"components": "components.txt"}, "has the suffix '.txt'; expected one of"),
     "onto a file": ({"out": "prompts.csv"}, "prompts.csv is a file, expected a folder"),
@@ -139,8 +143,8 @@ PROMPT_FILES = {
 def test_bad_prompts_are_refused(model, iclproof, name):
     content, *words = PROMPT_FILES[name]
     Path("bad.csv").write_text(content)
-    refused(iclproof("predict", "model", "bad.csv"), *words)
-    refused(iclproof("predict", "model", "bad.csv", "--json"), *words)
+    for options in ([], ["--json"], ["--all-prefixes"]):
+        refused(iclproof("predict", "model", "bad.csv", *options), *words)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +239,12 @@ CALLS = {
     "seed that is no number": (["verify", "--seed", "one"], "--seed"),
     "missing argument": (["predict", "model"], "prompts"),
     "missing option": (build(out=None), "--out"),
+    "layers that are no number": (build(layers="lines"), "--layers"),
+    "no softmax to choose": (build(softmax="head"), "--softmax"),
+    "unknown design": (
+        ["accuracy", "--layers", "4"],
+        "--layers is '4', expected one of 3, 2, lines",
+    ),
     "no prompts": (["accuracy", "--num-prompts", "0"], "--num-prompts"),
     "sigma that is no number": (build(noise_std="half"), "--noise-std"),
 }

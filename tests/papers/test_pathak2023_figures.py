@@ -41,7 +41,8 @@ OPERATORS = [
     "mul",
     "aff",
 ]
-NAMES = ["circuit.svg", "circuit.png", "matrices.svg", "matrices.png", "errors.svg", "errors.png"]
+DRAWN = ["circuit", "matrices", "errors", "stream_three_layers", "stream_two_layers"]
+NAMES = [f"{name}.{kind}" for name in DRAWN for kind in ("svg", "png")]
 
 
 def problem(

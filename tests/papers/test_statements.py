@@ -7,12 +7,18 @@ import pytest
 from constructions.library.posterior_mean import posterior_mean_program
 from papers import pathak2023
 from papers.ledger import Statement, Verdict
-from papers.pathak2023 import program_lines, proposition_1, section_1_2, theorem_1
+from papers.pathak2023 import (
+    program_lines,
+    proposition_1,
+    section_1_2,
+    theorem_1,
+    three_layers,
+)
 from papers.pathak2023.illustration import Illustration
 from papers.runner import run_one
 
 STATEMENTS = {statement.id: statement for statement in pathak2023.STATEMENTS}
-SLOW = {statement.id for statement in theorem_1.STATEMENTS}
+SLOW = {statement.id for module in (theorem_1, three_layers) for statement in module.STATEMENTS}
 
 #: What fails as printed.
 CORRECTED = {
@@ -26,7 +32,12 @@ CORRECTED = {
 }
 
 #: What is printed nowhere.
-BEYOND = {"pathak2023/lemma-2-network", "pathak2023/theorem-1-float32"}
+BEYOND = {
+    "pathak2023/lemma-2-network",
+    "pathak2023/theorem-1-float32",
+    "pathak2023/three-layers",
+    "pathak2023/two-layers",
+}
 
 #: Sizes at which the printed lines 4 and 9 are calls that can be written down.
 SIZES = list(product((1, 2, 4), repeat=3))
@@ -97,9 +108,29 @@ def test_a_statement_holds_and_kills_its_mutants(name, seed):
 
 @pytest.mark.parametrize("seed", [0, 20240607])
 @pytest.mark.parametrize("name", sorted(SLOW))
-def test_theorem_1_holds_on_fewer_sizes(monkeypatch, name, seed):
-    monkeypatch.setattr(theorem_1, "SIZES", [(2, 2, 2, 0.3), (5, 2, 10, 1.0), (2, 20, 2, 1.0)])
+def test_networks_are_right_on_fewer_sizes(monkeypatch, name, seed):
+    sizes = [(2, 2, 2, 0.3), (5, 2, 10, 1.0), (2, 20, 2, 1.0)]
+    monkeypatch.setattr(theorem_1, "SIZES", sizes)
+    limits = dict.fromkeys(sizes, 5e-12)
+    monkeypatch.setattr(three_layers, "LIMITS", {3: limits, 2: limits})
     holds(name, seed)
+
+
+@pytest.mark.parametrize(("layers", "name"), [(3, "three-layers"), (2, "two-layers")])
+def test_shallow_networks_are_judged_at_each_size_by_its_own_limit(monkeypatch, layers, name):
+    limits = {(2, 2, 2, 0.3): 5e-12, (2, 5, 3, 1.0): 1e-20}
+    monkeypatch.setattr(three_layers, "LIMITS", {layers: limits})
+    result = run_one(STATEMENTS[f"pathak2023/{name}"], 0)
+    assert result.verdict is Verdict.FAILS
+    assert "dim=2, num_components=5, num_examples=3" in result.printed.counterexample
+
+
+def test_shallow_networks_are_accepted_where_the_issue_asks_for_it():
+    assert len(three_layers.LIMITS[3]) == 62
+    assert len(three_layers.LIMITS[2]) == 28
+    limits = {size: limit for part in three_layers.LIMITS.values() for size, limit in part.items()}
+    large = {size for size, limit in limits.items() if limit != 5e-12}
+    assert {(*size[:3], limits[size]) for size in large} == {(50, 10, 100, 5e-11)}
 
 
 def test_theorem_1_names_the_size_at_which_it_fails(monkeypatch):

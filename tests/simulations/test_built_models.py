@@ -8,7 +8,8 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from constructions import Box, compile_posterior_mean
+from constructions import Box, PosteriorMeanTransformer, compile_posterior_mean
+from constructions.gadgets import SquareGadget, square_gadget
 from simulations.built_models import MIXTURE, WEIGHTS, load_model, save_model
 from simulations.stored_folder import MANIFEST, DamagedFolderError, read_folder, write_folder
 from theory import RegressionMixture
@@ -48,19 +49,44 @@ def test_a_model_reads_back_bitwise(tmp_path, name):
         assert torch.equal(parameters[key], value)
 
 
-def test_the_route_of_lemma_2_reads_back_bitwise(tmp_path):
-    mixture = RegressionMixture([[0.1, 0.0], [0.0, 0.1]], 2.0)
-    saved = compile_posterior_mean(mixture, 2, Box(3.0, 3.0), softmax="sigmoids")
+OTHERS = {
+    "two layers": {"layers": 2},
+    "no prefix columns": {"prefix_columns": False},
+    "two layers, no prefix columns": {"layers": 2, "prefix_columns": False},
+    "another gadget": {"square": square_gadget(3, 1e-6)},
+    "a gadget of no formula": {"square": SquareGadget(np.array([0.3]), np.array([13.9]), 0.1)},
+    "another gadget in float32": {"square": square_gadget(2, 1e-3), "dtype": torch.float32},
+}
+
+
+@pytest.mark.parametrize("max_examples", [4, 6])
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_setting_reads_back_bitwise(tmp_path, name, max_examples):
+    saved = PosteriorMeanTransformer(WEIGHTED, max_examples, **OTHERS[name])
     loaded = load_model(save_model(tmp_path / "m", saved))
-    prompts = mixture.sample_prompts(5, 1, np.random.default_rng(0))
-    assert loaded.predict(prompts).tobytes() == saved.predict(prompts).tobytes()
-    assert len(loaded.layers) == len(saved.layers) > 10
+    for predict in ("predict", "predict_all_prefixes"):
+        found, expected = (getattr(network, predict)(PROMPTS) for network in (loaded, saved))
+        assert found.tobytes() == expected.tobytes()
+    assert len(loaded.layers) == len(saved.layers)
+    assert loaded.min_examples == saved.min_examples
+    assert loaded.square.scales.tobytes() == saved.square.scales.tobytes()
+    assert loaded.square.coefficients.tobytes() == saved.square.coefficients.tobytes()
+    assert loaded.square.relative_error == saved.square.relative_error
+
+
+@pytest.mark.parametrize("layers", [3, 2])
+def test_a_model_for_no_examples_reads_back(tmp_path, layers):
+    saved = compile_posterior_mean(WEIGHTED, 0, layers=layers)
+    loaded = load_model(save_model(tmp_path / "m", saved))
+    queries = PROMPTS.prefix(0)
+    assert loaded.predict(queries).tobytes() == saved.predict(queries).tobytes()
+    assert loaded.max_examples == 0
 
 
 def test_a_given_box_reads_back(tmp_path):
-    box = Box(1.5, 0.1 + 0.2)
-    saved = compile_posterior_mean(UNIFORM, 0, box)
-    assert load_model(save_model(tmp_path / "m", saved)).box == box
+    for box in (Box(1.5, 0.1 + 0.2), Box(1.5, 1.0, 0.7), Box.entrywise(2, 0.1 + 0.2, 2.0)):
+        saved = compile_posterior_mean(UNIFORM, 2, box)
+        assert load_model(save_model(tmp_path / "m", saved)).box == box
 
 
 def test_the_files_are_those_that_the_documents_name(tmp_path):
@@ -86,7 +112,18 @@ def test_the_files_are_those_that_the_documents_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("max_examples", 3), ("box", {"covariate_norm": 100.0, "label": 9.0}), ("dtype", "float99")],
+    [
+        ("max_examples", 3),
+        ("box", {"covariate_norm": 100.0, "label": 900.0, "covariate": 100.0}),
+        ("dtype", "float99"),
+        ("dtype", "float32"),
+        ("layers", 2),
+        ("layers", 4),
+        ("prefix_columns", False),
+        ("square", {"scales": [1.0], "coefficients": [1.0], "relative_error": 1e-6}),
+        ("square", {"scales": [], "coefficients": [], "relative_error": 1e-6}),
+        ("square", {"scales": ["one"], "coefficients": [1.0], "relative_error": 1e-6}),
+    ],
 )
 def test_settings_that_do_not_fit_the_weights_are_damage(tmp_path, setting, value):
     folder = save_model(tmp_path / "m", model())
@@ -159,7 +196,7 @@ def stored(tmp_path):
     return save_model(tmp_path / "m", model())
 
 
-LAST = "stack.8.outward"
+LAST = "stack.2.outward"
 
 
 def test_it_is_the_stored_weights_that_count(stored):
@@ -189,13 +226,26 @@ def test_unknown_weights_are_refused(stored):
         load_model(rewritten(stored, extra=torch.zeros(1)))
 
 
-@pytest.mark.parametrize("missing", ["noise_std", "max_examples", "box", "dtype", "softmax"])
+SETTINGS = ["noise_std", "max_examples", "layers", "prefix_columns", "box", "dtype", "square"]
+
+
+@pytest.mark.parametrize("missing", SETTINGS)
 def test_missing_settings_are_refused(stored, missing):
     with pytest.raises(DamagedFolderError, match="not those of a model"):
         load_model(rewritten(stored, {missing: None}))
 
 
-@pytest.mark.parametrize("settings", [{"kind": "run"}, {"max_examples": "many"}, {"box": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "run"},
+        {"max_examples": "many"},
+        {"box": 3},
+        {"box": {"covariate_norm": 1.0, "label": 1.0}},
+        {"layers": "three"},
+        {"square": {"scales": [1.0]}},
+    ],
+)
 def test_settings_that_do_not_fit_are_refused(stored, settings):
     with pytest.raises(DamagedFolderError, match=r"expected 'posterior-mean'|not those of a model"):
         load_model(rewritten(stored, settings))

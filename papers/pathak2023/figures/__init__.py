@@ -1,4 +1,4 @@
-"""The proof of Theorem 1 in pictures: the circuit, the matrices H^(0)..H^(9), the rounding errors.
+"""The proof of Theorem 1 in pictures: circuit, matrices H^(0)..H^(9), errors, residual stream.
 
 Source: pathak2023, Figure 1, Appendix B.2 and B.2.1.
 
@@ -16,6 +16,7 @@ from papers.pathak2023.figures.errors import ErrorStudy, LayerErrors, errors_fig
 from papers.pathak2023.figures.gallery import draw_all
 from papers.pathak2023.figures.matrices import matrices_figure
 from papers.pathak2023.figures.proof_run import ProofRun
+from papers.pathak2023.figures.residual_stream import residual_stream_figure
 
 __all__ = [
     "CircuitValues",
@@ -27,4 +28,5 @@ __all__ = [
     "errors_figure",
     "matrices_figure",
     "measure_errors",
+    "residual_stream_figure",
 ]

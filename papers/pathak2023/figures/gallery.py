@@ -1,16 +1,19 @@
 """Draws all proof figures for a random mixture and writes them as SVG and PNG."""
 
 import os
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from constructions import compile_posterior_mean
 from papers.pathak2023.figures.circuit import circuit_figure
 from papers.pathak2023.figures.errors import errors_figure, measure_errors
 from papers.pathak2023.figures.matrices import matrices_figure
 from papers.pathak2023.figures.proof_run import ProofRun, require_legible
+from papers.pathak2023.figures.residual_stream import residual_stream_figure
 from papers.pathak2023.figures.style import page_style
 from theory import RegressionMixture
 
@@ -29,7 +32,7 @@ def draw_all(
     noise_std: float,
     seed: int,
 ) -> list[Path]:
-    """Draw the three figures and write each as SVG and PNG.
+    """Draw the proof figures and write each as SVG and PNG.
 
     The mixture, then the prompt of the circuit and the matrices, then the prompts of the errors
     are drawn from ``numpy.random.default_rng(seed)``. Equal arguments give equal SVG files.
@@ -49,7 +52,8 @@ def draw_all(
     Returns
     -------
     list of Path
-        circuit.svg, circuit.png, matrices.svg, matrices.png, errors.svg and errors.png.
+        circuit.svg, circuit.png, and so on for matrices, errors, stream_three_layers and
+        stream_two_layers.
 
     Raises
     ------
@@ -66,7 +70,22 @@ def draw_all(
         "circuit": circuit_figure(run),
         "matrices": matrices_figure(run),
         "errors": errors_figure(measure_errors(mixture, prompts)),
+        "stream_three_layers": residual_stream_figure(
+            compile_posterior_mean(mixture, num_examples, layers=3), run.prompt
+        ),
+        "stream_two_layers": residual_stream_figure(
+            compile_posterior_mean(mixture, num_examples, layers=2), run.prompt
+        ),
     }
+    return write_figures(directory, figures)
+
+
+def write_figures(directory: Path, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write figures by name as SVG and PNG, and return the paths.
+
+    The folder is made if it is not there; files of the same names are replaced, each at once, and
+    only when all figures are rendered.
+    """
     files = {
         directory / f"{name}.{kind}": _render(figure, kind)
         for name, figure in figures.items()

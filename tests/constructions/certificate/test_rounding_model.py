@@ -90,8 +90,9 @@ def test_neighbouring_rows_of_opposite_sign_give_opposite_sums(
         weights[row, places] = torch.tensor(rng.normal(size=2), dtype=dtype)
     weights[1::2] = -weights[0::2]
     states = torch.tensor(rng.normal(size=(batch, p, columns)), dtype=dtype)
-    product = weights @ states
-    assert torch.equal(product[:, 1::2], -product[:, 0::2])
+    # The layout of `constructions.architecture.Layer.feed_forward`.
+    product = torch.bmm(states.transpose(1, 2), weights.T.expand(batch, -1, -1))
+    assert torch.equal(product[..., 1::2], -product[..., 0::2])
 
 
 @every_type

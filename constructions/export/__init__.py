@@ -1,0 +1,1 @@
+"""Exports: built networks as files for software that we did not write."""

@@ -1,0 +1,47 @@
+"""What the commands share: options, tables, JSON, progress."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+
+
+def output() -> Console:
+    """Return the console of standard output, where tables and figures go."""
+    # A pipe has no width: give tables room instead of cutting them at 80 characters.
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def progress() -> Progress:
+    """Return a progress bar: on standard error on a terminal, nothing in a pipe."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON on standard output; figures that are no numbers are refused."""
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def one_thread() -> None:
+    """Let torch use one thread: on small matrices more of them wait rather than work.
+
+    Where another process is busy, two threads took up to ten times as long as one.
+    """
+    import torch
+
+    torch.set_num_threads(1)
