@@ -95,11 +95,11 @@ class Planner:
         return forms
 
     def _products(self, wire: ProductSum) -> list[Product]:
-        """Without constant prefix columns, sums need their terms to be 0 in the sink's column."""
-        outside = None if self.stream.before else self.stream.outside(self._columns(wire.columns))
+        """Without constant prefix columns, products are gated: see `_gate`."""
         rows = self.allocation[wire]
         products = []
         for matrix, left, right in wire.terms:
+            outside = None if self.stream.before else self._gate(wire, left, right)
             lefts = self.forms(left)
             rights = lefts if left is right else self.forms(right)
             bounds = zip(self.ranges[left].bound, self.ranges[right].bound, strict=True)
@@ -111,6 +111,17 @@ class Planner:
                     )
                 )
         return products
+
+    def _gate(self, wire: ProductSum, left: Value, right: Value) -> int:
+        """The row that is 0 in the columns of a term, and 1 elsewhere.
+
+        Sums need their terms to be 0 in the sink's column; and a head that finds nothing to fetch
+        yet brings the sink, which without a prefix is x_1.
+        """
+        read = [value for factor in (left, right) for value in (factor, *factor.sources)]
+        latest = max((value.column for value in read if isinstance(value, Fetch)), default=0)
+        seen = self.stream.columns(range(latest + 1, self.circuit.prompt.num_columns + 1))
+        return self.stream.outside(self._columns(wire.columns) & seen)
 
     @singledispatchmethod
     def _head(self, wire: Value) -> Head:
@@ -156,7 +167,8 @@ class Planner:
     def _(self, wire: Fetch) -> Head:
         """The column, if it is earlier; the sink otherwise. The column does not see itself."""
         stream = self.stream
-        self._need_zero_sink("fetching columns, as two layers do,")
+        if not all(isinstance(reader, ProductSum) for reader in self._readers(wire)):
+            self._need_zero_sink("fetching a column for anything but products")
         (column,) = stream.columns([wire.column])
         row = stream.position(column)
         key: tuple[Form, Form] = (
@@ -198,6 +210,13 @@ class Planner:
         low = {stream.one(): -(HARD_GAP + bound)}
         logits = [*pairs, hidden, self._sink(low, wire.columns, HARD_GAP + 2 * bound)]
         return Head(tuple(logits), self._values(wire, self.forms(wire.value)))
+
+    def _readers(self, wire: Value) -> list[Value]:
+        """The wires, or the output, whose operands read a wire."""
+        values = self.circuit.values()
+        operands = {id(v) for v in values if isinstance(v, Affine) and wire in v.sources}
+        readers = [v for v in values if any(id(source) in operands for source in v.sources)]
+        return readers + [self.circuit.output] * (id(self.circuit.output) in operands)
 
     def _need_zero_sink(self, what: str) -> None:
         if not self.stream.before:

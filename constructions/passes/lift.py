@@ -157,11 +157,13 @@ class _Lifting:
     @value.register
     def _(self, operation: Aff, kind: ColumnSet) -> Value:
         first, second, bias = (np.asarray(part, dtype=float) for part in operation.matrices())
-        terms = [
+        held = [
             (self.read(rows, kind), matrix)
             for rows, matrix in zip(operation.sources(), (first, second), strict=True)
-            if matrix.any() and self.holds_anything(rows, kind)
+            if self.holds_anything(rows, kind)
         ]
+        # A map that is zero altogether keeps its terms: a value is made of something.
+        terms = [(value, matrix) for value, matrix in held if matrix.any()] or held
         return Affine(tuple(terms), bias if bias.any() else None)
 
     @value.register
