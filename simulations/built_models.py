@@ -1,6 +1,8 @@
 """Hand-built transformers on disk: weights and mixture as safetensors, settings as JSON."""
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ import safetensors.torch
 import torch
 
 from constructions import Box, PosteriorMeanTransformer
+from constructions.certificate import CertificateError
 from constructions.gadgets import SquareGadget
+from constructions.library.certified import certificate_document
 from simulations.stored_folder import DamagedFolderError, read_folder, write_folder
 from theory import RegressionMixture
 
 KIND = "posterior-mean"
 WEIGHTS, MIXTURE = "weights.safetensors", "mixture.safetensors"
+CERTIFICATE = "certificate.json"
 
 
 def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
@@ -25,7 +30,8 @@ def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
     The folder holds ``weights.safetensors`` (the parameters, in the network's dtype, with the
     constants that stand beside a prompt and the units that rows are stored in),
     ``mixture.safetensors`` (components (m, d) and weights (m,), float64) and ``manifest.json``
-    (settings, report, checksums).
+    (settings, report, checksums). If the network has a certificate, ``certificate.json`` states it
+    for `iclproof check`; networks without prefix columns have none.
 
     Raises
     ------
@@ -39,14 +45,14 @@ def save_model(path: Path, network: PosteriorMeanTransformer) -> Path:
         "weights": np.array(mixture.weights),
     }
     parameters = {name: p.detach().contiguous() for name, p in network.state_dict().items()}
-    return write_folder(
-        path,
-        {
-            WEIGHTS: safetensors.torch.save(parameters),
-            MIXTURE: safetensors.numpy.save(arrays),
-        },
-        {"kind": KIND, **_settings(network), "report": network.report().as_dict()},
-    )
+    files = {
+        WEIGHTS: safetensors.torch.save(parameters),
+        MIXTURE: safetensors.numpy.save(arrays),
+    }
+    if (certificate := _certificate(network, files)) is not None:
+        files[CERTIFICATE] = json.dumps(certificate, indent=1, allow_nan=False).encode()
+    manifest = {"kind": KIND, **_settings(network), "report": network.report().as_dict()}
+    return write_folder(path, files, manifest)
 
 
 def load_model(path: Path) -> PosteriorMeanTransformer:
@@ -79,6 +85,20 @@ def load_model(path: Path) -> PosteriorMeanTransformer:
     except safetensors.SafetensorError as error:
         raise _damaged(path, error) from error
     return network
+
+
+def _certificate(
+    network: PosteriorMeanTransformer, files: Mapping[str, bytes]
+) -> dict[str, Any] | None:
+    """The certificate with the checksums of what it is about; None if there is none."""
+    try:
+        document = certificate_document(network)
+    except CertificateError:
+        return None
+    sums = {
+        f"{name.partition('.')[0]}_sha256": sha256(data).hexdigest() for name, data in files.items()
+    }
+    return {**document, **sums, "noise_std": network.mixture.noise_std}
 
 
 def _damaged(path: Path, error: Exception) -> DamagedFolderError:

@@ -11,7 +11,7 @@ from rich.table import Table
 from papers.commands.console import AsJson, Seed, output, print_json
 
 if TYPE_CHECKING:
-    from constructions import Box
+    from constructions import Box, PosteriorMeanTransformer
     from constructions.reports import CircuitReport
     from theory import RegressionMixture
 
@@ -33,6 +33,13 @@ def build_posterior_mean(
     layers: Annotated[
         int, typer.Option(help="3, of one head each, or 2, the first with a head for every token.")
     ] = 3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Certify answers to this on prompts that some component explains, with as few "
+            "neurons as that takes."
+        ),
+    ] = None,
     prefix_columns: Annotated[
         bool,
         typer.Option(
@@ -73,14 +80,38 @@ def build_posterior_mean(
         box,
         dtypes[dtype],
         layers=cast(NumLayers, layers),
+        tolerance=tolerance,
         prefix_columns=prefix_columns,
     )
     save_model(out, network)
-    report = network.report()
+    report, certified = network.report(), _certified(network)
     if as_json:
-        print_json({"out": str(out), "box": asdict(box), "report": report.as_dict()})
+        print_json(
+            {
+                "out": str(out),
+                "box": asdict(box),
+                "certified": certified,
+                "report": report.as_dict(),
+            }
+        )
         return
-    output().print(_table(f"posterior mean transformer in {out}", report, box))
+    table = _table(f"posterior mean transformer in {out}", report, box)
+    for name, bound in (certified or {}).items():
+        table.add_row(f"certified error, {name}", f"{bound:.2e}", "")
+    if certified is None:
+        table.add_row("certified error", "none: it takes prefix columns", "")
+    output().print(table)
+
+
+def _certified(network: "PosteriorMeanTransformer") -> dict[str, float] | None:
+    """The bounds by name, or None for a network without a certificate."""
+    from constructions.certificate import CertificateError
+
+    try:
+        certificate = network.certificate()
+    except CertificateError:
+        return None
+    return {"box": certificate.box.value, "explained": certificate.explained.value}
 
 
 def _table(title: str, report: "CircuitReport", box: "Box") -> Table:

@@ -26,21 +26,39 @@ def predict(
         bool,
         typer.Option("--all-prefixes", help="Answer every prefix: its first k examples, k = 0..K."),
     ] = False,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Bound the error of each answer, rounding included.")
+    ] = False,
+    allow_outside_box: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside-box",
+            help="With --certify: answer prompts outside the model's box, too, marked uncertified.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer prompts with a built transformer, beside the exact posterior mean f*_pi."""
     from simulations.built_models import load_model
     from simulations.prompt_files import read_prompts
 
+    if all_prefixes and certify:
+        raise ValueError("give --all-prefixes or --certify, not both")
+    if allow_outside_box and not certify:
+        raise ValueError("--allow-outside-box goes with --certify, which marks such answers")
     network, file = load_model(model), read_prompts(prompts)
     problems = []
     for group in file.groups:
         names = [file.names[position] for position in group.positions]
         for i, problem in network.problems(group.prompts):
-            problems.append(f"{', '.join(names) if i is None else names[i]}: {problem}")
+            if i is None or not allow_outside_box:
+                problems.append(f"{', '.join(names) if i is None else names[i]}: {problem}")
     if problems:
         raise ValueError(f"{prompts}: prompts do not fit the model: {'; '.join(problems)}")
-    rows = list((_prefix_answers if all_prefixes else _answers)(network, file))
+    if certify:
+        rows = list(_certified_answers(network, file, allow_outside_box))
+    else:
+        rows = list((_prefix_answers if all_prefixes else _answers)(network, file))
     if as_json:
         print_json({"model": str(model), "answers": rows})
         return
@@ -54,6 +72,28 @@ def _answers(network: "PosteriorMeanTransformer", file: "PromptFile") -> Iterato
     )
     for name, a, b in zip(file.names, found.tolist(), exact.tolist(), strict=True):
         yield {"prompt": name, "transformer": a, "posterior_mean": b, "error": abs(a - b)}
+
+
+def _certified_answers(
+    network: "PosteriorMeanTransformer", file: "PromptFile", allow_outside_box: bool
+) -> Iterator[dict[str, Any]]:
+    """One row for every prompt, with the bound on its error; none outside the box."""
+    answers = [
+        network.answer(group.prompts, allow_outside_box=allow_outside_box) for group in file.groups
+    ]
+    exact = file.assemble([network.mixture.posterior_mean(group.prompts) for group in file.groups])
+    found = file.assemble([answer.values for answer in answers])
+    bounds = file.assemble([answer.error_bounds for answer in answers])
+    for name, a, b, bound in zip(
+        file.names, found.tolist(), exact.tolist(), bounds.tolist(), strict=True
+    ):
+        yield {
+            "prompt": name,
+            "transformer": a,
+            "posterior_mean": b,
+            "error": abs(a - b),
+            "certified_error": bound if bound < float("inf") else None,
+        }
 
 
 def _prefix_answers(
@@ -81,7 +121,9 @@ def _prefix_answers(
 def _table(rows: list[dict[str, Any]]) -> Table:
     by_prefix = "num_examples" in rows[0]
     headings = ["prompt", *(["k"] if by_prefix else [])]
-    table = Table(*headings, "transformer", "posterior mean f*_pi", "|difference|")
+    certified = "certified_error" in rows[0]
+    bound = ["certified error"] if certified else []
+    table = Table(*headings, "transformer", "posterior mean f*_pi", "|difference|", *bound)
     for row in rows:
         answered = row["transformer"] is not None
         table.add_row(
@@ -90,5 +132,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             f"{row['transformer']:.12g}" if answered else "too few examples",
             f"{row['posterior_mean']:.12g}",
             f"{row['error']:.1e}" if answered else "",
+            *([_shown(row["certified_error"])] if certified else []),
         )
     return table
+
+
+def _shown(bound: float | None) -> str:
+    return "outside the box: none" if bound is None else f"{bound:.1e}"
