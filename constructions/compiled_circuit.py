@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from constructions.architecture import Transformer
-from constructions.circuit import Circuit, Value, names_of
+from constructions.circuit import Circuit, names_of
 from constructions.compiled import machine_epsilon
 from constructions.evaluate import columns_of
 from constructions.gadgets import SquareGadget
@@ -23,6 +23,7 @@ from constructions.passes.validate import validate
 from constructions.planning import Planner, num_basis_columns
 from constructions.reports import CircuitReport
 from constructions.stream import ResidualStream
+from constructions.values import Value
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
 CHUNK = 16

@@ -5,10 +5,11 @@ from functools import singledispatch
 import numpy as np
 from jaxtyping import Shaped
 
-from constructions.circuit import (
+from constructions.circuit import Circuit
+from constructions.program import ColumnSet
+from constructions.values import (
     Affine,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,
@@ -18,7 +19,6 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.program import ColumnSet
 
 Tokens = Shaped[np.ndarray, "batch d columns"]
 Tensor = Shaped[np.ndarray, "batch dim columns"]

@@ -131,7 +131,7 @@ class _Neurons:
         """gelu(u) - gelu(-u) = u exactly, with the form scaled to |u| <= 1 for the gate."""
         size = self.stream.bypass if isinstance(local, Affine) else local.gain
         form = self._read(local.form, size) / local.bound
-        self._add_pair(form, local.outside, {local.target: local.bound}, odd=True)
+        self._add_pair(form, 1.0, local.outside, {local.target: local.bound}, odd=True)
 
     def _add_product(self, local: Product) -> None:
         """X y = X Y / 4 ((x/X + y/Y)^2 - (x/X - y/Y)^2), or one square if both are the same."""
@@ -155,14 +155,16 @@ class _Neurons:
         """Add factor * t^2 for |t| <= 1, as sum_i c_i (gelu(s_i t) + gelu(-s_i t))."""
         for scale, coefficient in zip(self.square.scales, self.square.coefficients, strict=True):
             targets = {row: c * factor * coefficient for row, c in local.targets.items()}
-            self._add_pair(scale * form, local.outside, targets, odd=False)
+            self._add_pair(scale * form, float(scale), local.outside, targets, odd=False)
 
-    def _add_pair(self, form: Row, outside: int | None, targets: Form, *, odd: bool) -> None:
-        """Two neurons: c (gelu(u) -+ gelu(-u)), both driven to 0 in columns outside."""
+    def _add_pair(
+        self, form: Row, reach: float, outside: int | None, targets: Form, *, odd: bool
+    ) -> None:
+        """Two neurons: c (gelu(u) -+ gelu(-u)), |u| <= reach, driven to 0 in columns outside."""
         gate = np.zeros(self.stream.num_rows)
         if outside is not None:
-            # At |u| <= s the input is at most s - (GATE + s).
-            strength = GATE + float(self.square.scales.max()) + 1
+            # The input is then at most reach - (GATE + reach + 1).
+            strength = GATE + reach + 1
             gate = self._read({outside: -strength}, self.stream.bypass)
         column = np.zeros(self.stream.num_rows)
         for row, coefficient in targets.items():

@@ -6,19 +6,7 @@ from functools import singledispatchmethod
 
 import numpy as np
 
-from constructions.circuit import (
-    COVARIATES,
-    LABELS,
-    Affine,
-    Attention,
-    Circuit,
-    Fetch,
-    Mixture,
-    Previous,
-    ProductSum,
-    Sum,
-    Value,
-)
+from constructions.circuit import Circuit
 from constructions.gadgets import HARD_GAP, check_selection, previous_column_gain
 from constructions.layer_plan import Form, Head, LayerPlan, Product
 from constructions.operators import Columns
@@ -28,6 +16,18 @@ from constructions.passes.reach import Reach
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnSet
 from constructions.stream import ResidualStream
+from constructions.values import (
+    COVARIATES,
+    LABELS,
+    Affine,
+    Attention,
+    Fetch,
+    Mixture,
+    Previous,
+    ProductSum,
+    Sum,
+    Value,
+)
 
 Logits = Sequence[tuple[Form, Form]]
 

@@ -98,7 +98,8 @@ def _certificate(
     sums = {
         f"{name.partition('.')[0]}_sha256": sha256(data).hexdigest() for name, data in files.items()
     }
-    return {**document, **sums, "noise_std": network.mixture.noise_std}
+    settings = {"noise_std": network.mixture.noise_std, "max_examples": network.max_examples}
+    return {**document, **sums, **settings}
 
 
 def _damaged(path: Path, error: Exception) -> DamagedFolderError:

@@ -7,14 +7,18 @@ import numpy as np
 import numpy.typing as npt
 
 from constructions.box import Box
-from constructions.circuit import (
+from constructions.circuit import Circuit, Prompt
+from constructions.library.argmin import ArgminLimit
+from constructions.library.gradient_descent import gradient_descent_circuit
+from constructions.library.nadaraya_watson import nadaraya_watson_circuit
+from constructions.library.posterior_mean_transformer import posterior_mean_circuit
+from constructions.library.ridge import RidgeIteration
+from constructions.values import (
     EVERY,
     LABELS,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
-    Prompt,
     Sum,
     Value,
     attention,
@@ -22,11 +26,6 @@ from constructions.circuit import (
     softmax,
     total,
 )
-from constructions.library.argmin import ArgminLimit
-from constructions.library.gradient_descent import gradient_descent_circuit
-from constructions.library.nadaraya_watson import nadaraya_watson_circuit
-from constructions.library.posterior_mean_transformer import posterior_mean_circuit
-from constructions.library.ridge import RidgeIteration
 from tests.cases import STAGE_CASES, Case
 from tests.constructions.drawing import drawn, with_prior
 from theory import RegressionMixture

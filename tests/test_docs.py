@@ -41,9 +41,9 @@ def test_layers_and_heads_come_out_as_the_page_says(capsys):
 
 
 def test_every_word_of_the_table_exists():
-    from constructions import circuit
+    from constructions import values
 
     rows = re.findall(r"^\| (`.*?) \|", PAGE, flags=re.MULTILINE)
     words = set(re.findall(r"`(\w+)\(", "".join(rows))) | {"Mixture"}
     assert words == {"previous", "total", "Fetch", "softmax", "attention", "Mixture"}
-    assert all(hasattr(circuit, word) for word in words)
+    assert all(hasattr(values, word) for word in words)

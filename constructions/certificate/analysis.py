@@ -16,7 +16,8 @@ from constructions.certificate.scores import ScoreErrors, gibbs
 from constructions.certificate.selection import constant_logits, highest_other
 from constructions.certificate.sizes import Sizes, Vector
 from constructions.certificate.squares import EnclosedSquare, enclose
-from constructions.circuit import (
+from constructions.compiled_circuit import CompiledCircuit
+from constructions.values import (
     Affine,
     Array,
     Attention,
@@ -28,7 +29,6 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.compiled_circuit import CompiledCircuit
 
 
 @dataclass(frozen=True)

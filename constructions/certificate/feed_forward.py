@@ -10,8 +10,8 @@ from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors
 from constructions.certificate.sizes import Sizes, Vector
 from constructions.certificate.squares import EnclosedSquare, SquareErrors, summation
-from constructions.circuit import Affine, Array, ProductSum, Value
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.values import Affine, Array, ProductSum, Value
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.squares import EnclosedSquare
-from constructions.circuit import ProductSum, Token
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.values import ProductSum, Token
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from constructions.certificate.bounds import Bound, CertificateError
 from constructions.certificate.sizes import Sizes, Vector
-from constructions.circuit import LABELS, Array, Value
+from constructions.values import LABELS, Array, Value
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from constructions.circuit import LABELS, Affine, Circuit, Value
+from constructions.circuit import Circuit
 from constructions.evaluate import Evaluation, columns_of
 from constructions.passes.ranges import Ranges
+from constructions.values import LABELS, Affine, Value
 
 Vector = Float[np.ndarray, " n"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from constructions.checker.bound import Bounds, derive
-from constructions.checker.reading import BOUNDS, Stored, UnreadableError, read
+from constructions.checker.reading import BOUNDS, NotCheckedError, Stored, UnreadableError, read
 from constructions.checker.rounding import ROUNDING
 from constructions.checker.tree import tree_problems
 from constructions.checker.wiring import MismatchError, wiring
@@ -28,7 +28,8 @@ class Finding:
     problems
         Why it is rejected, one line each; accepted if there are none.
     claimed
-        The bounds that the certificate states, by name.
+        The bounds that the certificate states, by name; none if the model is not of a kind that is
+        checked.
     derived
         The checker's own; None if the weights do not allow any.
     """
@@ -67,7 +68,10 @@ def check(folder: Path) -> Finding:
     UnreadableError
         If a file is missing or is not what it should be; the message names the entry.
     """
-    stored = read(folder)
+    try:
+        stored = read(folder)
+    except NotCheckedError as error:
+        return Finding((str(error),), {}, None)
     problems = [*stored.problems, *_settings_problems(stored)]
     problems += tree_problems(stored.tree, stored.bounds)
     derived = None

@@ -38,6 +38,10 @@ class UnreadableError(ValueError):
     """The folder cannot be read as a model with a certificate; the message says what is odd."""
 
 
+class NotCheckedError(ValueError):
+    """The model is of a kind that the checker does not know; the message says which it does."""
+
+
 @dataclass(frozen=True)
 class Box:
     """Prompts with |x_i| <= covariate_norm, |x_il| <= covariate and |y_i| <= label."""
@@ -123,6 +127,8 @@ def read(folder: Path) -> Stored:
     ------
     UnreadableError
         If a file is missing or is not what its name says; the message names the entry.
+    NotCheckedError
+        If the network has not three layers.
     """
     data = {name: _bytes(folder / name) for name in (WEIGHTS, MIXTURE, MANIFEST, CERTIFICATE)}
     manifest = _json(data[MANIFEST], folder / MANIFEST)
@@ -141,6 +147,10 @@ def read(folder: Path) -> Stored:
             "expected (m, d) and (m,), one weight positive"
         )
     layers = _layers(weights, folder / WEIGHTS)
+    if len(layers) != 3:
+        raise NotCheckedError(
+            f"not checked: {len(layers)} layers; the checker knows networks of three layers"
+        )
     constants, units = (_array(weights, name, folder / WEIGHTS) for name in ("constants", "units"))
     width = layers[0]["inward"].shape[1]
     if constants.ndim != 2 or len(constants) != width or units.shape != (width,):

@@ -7,10 +7,11 @@ brings there is 0 in Section 1.2, and the column's own value elsewhere. A consta
 carries nothing, so that this is 0 again; a prompt without prefix columns begins with x_1.
 """
 
-from constructions.circuit import (
+from constructions.circuit import Circuit
+from constructions.compiled_circuit import CompiledCircuit
+from constructions.values import (
     COVARIATES,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,
@@ -18,7 +19,6 @@ from constructions.circuit import (
     Sum,
     Value,
 )
-from constructions.compiled_circuit import CompiledCircuit
 
 
 def self_attention_problems(model: CompiledCircuit) -> list[str]:

@@ -12,9 +12,9 @@ from constructions.certificate.bounds import Bound, Certificate, CertificateErro
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.sizes import BoxSizes, PromptSizes
 from constructions.certificate.squares import enclose
-from constructions.circuit import Fetch, Mixture, Previous, ProductSum, Sum
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.gadgets import SquareGadget, square_gadget
+from constructions.values import Fetch, Mixture, Previous, ProductSum, Sum
 from theory import PromptBatch
 
 #: The largest gadget that a tolerance may ask for: 2n neurons a square.

@@ -5,8 +5,9 @@ w <- (I - eta A) w + eta b, which is d^2 products within the query's column.
 """
 
 from constructions.box import Box
-from constructions.circuit import Circuit, Prompt, Value
+from constructions.circuit import Circuit, Prompt
 from constructions.library.moments import Moments, inner, times
+from constructions.values import Value
 
 
 def gradient_descent_circuit(

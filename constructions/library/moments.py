@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from constructions.circuit import Prompt, Value, previous, total
+from constructions.circuit import Prompt
+from constructions.values import Value, previous, total
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from constructions.box import Box
-from constructions.circuit import Affine, Circuit, Prompt, attention, previous
+from constructions.circuit import Circuit, Prompt
+from constructions.values import Affine, attention, previous
 
 
 def nadaraya_watson_circuit(dim: int, max_examples: int, box: Box, bandwidth: float) -> Circuit:

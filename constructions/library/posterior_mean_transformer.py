@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from constructions.box import Box
 from constructions.certificate.bounds import Certificate
-from constructions.circuit import Array, Circuit, Prompt, Value
+from constructions.circuit import Circuit, Prompt
 from constructions.compiled import machine_epsilon
 from constructions.compiled_circuit import CompiledCircuit, LayerState
 from constructions.gadgets import SquareGadget
@@ -18,6 +18,7 @@ from constructions.library.posterior_mean import posterior_mean_program
 from constructions.library.resolution import check_resolution
 from constructions.passes.lift import AT_LABELS, lift
 from constructions.reports import CircuitReport, PaperBudget
+from constructions.values import Array, Value
 from theory import PromptBatch, RegressionMixture
 
 #: How many layers: three with one head each, or two, the first with a head for every token.

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.box import Box
-from constructions.circuit import Circuit, Prompt, Value
+from constructions.circuit import Circuit, Prompt
 from constructions.library.moments import Moments, inner, times
+from constructions.values import Value
 from theory import PromptBatch
 
 

@@ -6,11 +6,12 @@ wires of different kinds of columns fit into the same rows. Products are not gat
 
 from dataclasses import dataclass, field, replace
 
-from constructions.circuit import Circuit, ProductSum, Value
+from constructions.circuit import Circuit
 from constructions.passes.fold_linear import operands
 from constructions.passes.ranges import Ranges
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnKind
+from constructions.values import ProductSum, Value
 
 #: Rows that only attention reads are scaled to this size, out of the way of LayerNorm's mean.
 QUIET = 2.0**-24

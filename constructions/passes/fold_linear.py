@@ -18,11 +18,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from constructions.circuit import (
+from constructions.circuit import Circuit
+from constructions.passes.rebuild import rebuild, renamed, with_sources
+from constructions.values import (
     Affine,
     Array,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,
@@ -32,7 +33,6 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.passes.rebuild import rebuild, renamed, with_sources
 
 Terms = dict[int, tuple[Value, Array]]
 Key = tuple[int, bytes]

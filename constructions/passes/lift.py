@@ -11,20 +11,7 @@ from functools import singledispatchmethod
 
 import numpy as np
 
-from constructions.circuit import (
-    COVARIATES,
-    LABELS,
-    Affine,
-    Circuit,
-    CircuitError,
-    Mixture,
-    Previous,
-    Product,
-    Prompt,
-    Sum,
-    Token,
-    Value,
-)
+from constructions.circuit import Circuit, CircuitError, Prompt
 from constructions.operators import (
     Aff,
     CopyDown,
@@ -37,6 +24,17 @@ from constructions.operators import (
     Soft,
 )
 from constructions.program import ColumnSet, Program
+from constructions.values import (
+    COVARIATES,
+    LABELS,
+    Affine,
+    Mixture,
+    Previous,
+    Product,
+    Sum,
+    Token,
+    Value,
+)
 
 #: Ends the name of what a register holds in the columns of labels.
 AT_LABELS = " at labels"

@@ -5,13 +5,12 @@ from functools import singledispatchmethod
 
 import numpy as np
 
-from constructions.circuit import (
+from constructions.circuit import Circuit, CircuitError
+from constructions.values import (
     LABELS,
     Affine,
     Array,
     Attention,
-    Circuit,
-    CircuitError,
     Fetch,
     Mixture,
     Previous,

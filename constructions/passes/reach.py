@@ -8,9 +8,10 @@ reads that, but the logits that attention must suppress are made of it.
 import numpy as np
 from jaxtyping import Float
 
-from constructions.circuit import Affine, Circuit, CircuitError, ProductSum, Token, Value
+from constructions.circuit import Circuit, CircuitError
 from constructions.passes.allocate import Allocation
 from constructions.passes.ranges import Ranges
+from constructions.values import Affine, ProductSum, Token, Value
 
 #: sum_i |c_i| s_i^2 sqrt(2/pi) of a square gadget, which bounds it by this times t^2 for every t:
 #: the Lebesgue constant of Chebyshev's nodes, below (2/pi) ln n + 1.

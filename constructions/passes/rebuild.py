@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from constructions.circuit import Affine, Circuit, ProductSum, Value
+from constructions.circuit import Circuit
+from constructions.values import Affine, ProductSum, Value
 
 Rule = Callable[[Value], Value]
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from constructions.circuit import Affine, Circuit, ProductSum, Token, Value
+from constructions.circuit import Circuit
 from constructions.passes.fold_linear import operands
+from constructions.values import Affine, ProductSum, Token, Value
 
 
 @dataclass(frozen=True)

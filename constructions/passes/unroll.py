@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from constructions.circuit import (
+from constructions.circuit import Circuit, CircuitError
+from constructions.evaluate import evaluate
+from constructions.passes.lift import AT_LABELS
+from constructions.passes.rebuild import rebuild
+from constructions.values import (
     COVARIATES,
     Affine,
-    Circuit,
-    CircuitError,
     Fetch,
     Mixture,
     Previous,
@@ -21,9 +23,6 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.evaluate import evaluate
-from constructions.passes.lift import AT_LABELS
-from constructions.passes.rebuild import rebuild
 
 
 def unroll(circuit: Circuit) -> Circuit:

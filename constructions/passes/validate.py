@@ -5,14 +5,14 @@ from functools import singledispatch
 
 import numpy as np
 
-from constructions.circuit import (
+from constructions.circuit import Circuit, CircuitError
+from constructions.program import ColumnSet
+from constructions.values import (
     COVARIATES,
     EVERY,
     LABELS,
     Affine,
     Attention,
-    Circuit,
-    CircuitError,
     Fetch,
     Mixture,
     Previous,
@@ -21,7 +21,6 @@ from constructions.circuit import (
     Token,
     Value,
 )
-from constructions.program import ColumnSet
 
 
 def validate(circuit: Circuit) -> Circuit:

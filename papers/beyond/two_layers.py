@@ -23,9 +23,9 @@ from scipy.special import ndtr
 
 from constructions import compile_posterior_mean
 from constructions.architecture import LayerWeights, Transformer
-from constructions.circuit import Mixture
 from constructions.passes.allocate import QUIET
 from constructions.planning import Planner
+from constructions.values import Mixture
 from papers.ledger import Evidence, Grade, statement
 from theory import PromptBatch, RegressionMixture
 

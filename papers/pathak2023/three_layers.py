@@ -15,10 +15,10 @@ import torch
 
 from constructions import PosteriorMeanTransformer
 from constructions.architecture import LayerWeights
-from constructions.circuit import COVARIATES
 from constructions.gadgets import SquareGadget
 from constructions.library.posterior_mean_transformer import NumLayers
 from constructions.lowering import gadget_for
+from constructions.values import COVARIATES
 from papers.ledger import Evidence, Grade, Statement, statement
 from simulations.experiments.accuracy import DESIGNS, KINDS, Accuracy, Kind, Size, largest_error
 from theory import RegressionMixture

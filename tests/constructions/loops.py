@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from constructions.circuit import (
+from constructions.circuit import Circuit
+from constructions.values import (
     Affine,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,

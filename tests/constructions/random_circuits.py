@@ -5,18 +5,17 @@ from collections.abc import Callable
 import numpy as np
 
 from constructions.box import Box
-from constructions.circuit import (
+from constructions.circuit import Circuit, Prompt
+from constructions.values import (
     COVARIATES,
     EVERY,
     LABELS,
     Affine,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,
     Product,
-    Prompt,
     Sum,
     Value,
 )

@@ -23,7 +23,7 @@ def kept(prompts: PromptBatch, box: Box) -> PromptBatch:
 
 
 def test_the_stated_size() -> None:
-    """d = m = 20, K = 60, sigma = 1, |x_il| <= 5, |y| <= 30."""
+    """D = m = 20, K = 60, sigma = 1, |x_il| <= 5, |y| <= 30."""
     model = compile_posterior_mean(mixture(20, 20), 60, Box.entrywise(20, 5.0, 30.0))
     certificate = model.certificate()
     assert certificate.box.value <= 1e-5
@@ -49,7 +49,9 @@ def test_a_tolerance_is_met_and_certified(tolerance: float) -> None:
 def test_smaller_tolerances_take_wider_networks() -> None:
     box = Box.entrywise(5, 4.0, 15.0)
     widths = [
-        compile_posterior_mean(mixture(5, 5), 20, box, tolerance=tolerance).layers[0].inward.shape[0]
+        compile_posterior_mean(mixture(5, 5), 20, box, tolerance=tolerance)
+        .layers[0]
+        .inward.shape[0]
         for tolerance in (1e-4, 1e-8, 1e-9)
     ]
     assert widths == sorted(set(widths))
@@ -96,7 +98,9 @@ def test_the_document_is_json_and_sums_up() -> None:
     model = compile_posterior_mean(mixture(3, 4), 5)
     document = json.loads(json.dumps(certificate_document(model)))
     assert document["bounds"]["box"] == model.certificate().box.value
-    rows = [row for name in ("image", "square", "score", "answer") for row in document["layout"][name]]
+    rows = [
+        row for name in ("image", "square", "score", "answer") for row in document["layout"][name]
+    ]
     assert len(rows) == 3 * 4 + 1 == len(set(rows))
 
     def check(tree: dict[str, object]) -> None:

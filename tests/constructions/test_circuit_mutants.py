@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from constructions.architecture import Layer
-from constructions.circuit import Affine, Fetch, Value
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.gadgets import SquareGadget
 from constructions.layer_plan import Head, LayerPlan, Product
 from constructions.lowering import lower
 from constructions.passes.fold_linear import fold_linear
 from constructions.passes.rebuild import rebuild
+from constructions.values import Affine, Fetch, Value
 from tests.circuits import BUILDERS, tokens_in_box
 from tests.constructions.circuit_checks import first_failure
 

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from constructions.circuit import (
+from constructions.compiled_circuit import CompiledCircuit
+from constructions.evaluate import Evaluation, columns_of, evaluate
+from constructions.passes.fold_linear import fold_linear
+from constructions.passes.unroll import unroll
+from constructions.passes.validate import validate
+from constructions.values import (
     Affine,
     Attention,
     Fetch,
@@ -18,11 +23,6 @@ from constructions.circuit import (
     Sum,
     Token,
 )
-from constructions.compiled_circuit import CompiledCircuit
-from constructions.evaluate import Evaluation, columns_of, evaluate
-from constructions.passes.fold_linear import fold_linear
-from constructions.passes.unroll import unroll
-from constructions.passes.validate import validate
 from tests.circuits import BUILDERS, NAMES, CircuitCase, tokens_in_box
 from tests.constructions.circuit_checks import PLAN, planned, uses, weighted
 from tests.constructions.judges import Matrix

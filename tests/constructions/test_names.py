@@ -5,7 +5,7 @@ import pytest
 from jaxtyping import Float
 
 from constructions.box import Box
-from constructions.circuit import Circuit, Prompt, previous, softmax, total
+from constructions.circuit import Circuit, Prompt
 from constructions.library.posterior_mean_transformer import (
     NumLayers,
     PosteriorMeanTransformer,
@@ -13,6 +13,7 @@ from constructions.library.posterior_mean_transformer import (
 )
 from constructions.passes.fold_linear import fold_linear
 from constructions.passes.unroll import unroll
+from constructions.values import previous, softmax, total
 from theory import PromptBatch, RegressionMixture
 
 Array = Float[np.ndarray, "..."]

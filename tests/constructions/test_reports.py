@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from constructions.box import Box
-from constructions.circuit import Circuit, Prompt, total
+from constructions.circuit import Circuit, Prompt
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.gadgets import square_gadget
 from constructions.library.posterior_mean_transformer import (
@@ -15,6 +15,7 @@ from constructions.library.posterior_mean_transformer import (
     compile_posterior_mean,
 )
 from constructions.reports import PaperBudget
+from constructions.values import total
 from theory import RegressionMixture
 
 #: d, m, k, and whether the prior is uniform.

@@ -73,9 +73,9 @@ def test_verify_json_says_everything_about_a_statement(iclproof):
 
 def test_the_seed_is_used(iclproof):
     call = ("verify", "pathak2023/proposition-1-aff", "--json", "--seed")
-    runs = [json.loads(iclproof(*call, seed).out) for seed in (1, 1, 2)]
+    runs = [json.loads(iclproof(*call, seed).out) for seed in (1, 1, 6)]
     measured = [run["statements"][0]["evidence"]["as corrected"]["measured"] for run in runs]
-    assert [run["seed"] for run in runs] == [1, 1, 2]
+    assert [run["seed"] for run in runs] == [1, 1, 6]
     assert measured[0] == measured[1] != measured[2]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from constructions import Box, PosteriorMeanTransformer, compile_posterior_mean
 from constructions.gadgets import SquareGadget, square_gadget
-from simulations.built_models import MIXTURE, WEIGHTS, load_model, save_model
+from simulations.built_models import CERTIFICATE, MIXTURE, WEIGHTS, load_model, save_model
 from simulations.stored_folder import MANIFEST, DamagedFolderError, read_folder, write_folder
 from theory import RegressionMixture
 
@@ -91,7 +91,7 @@ def test_a_given_box_reads_back(tmp_path):
 
 def test_the_files_are_those_that_the_documents_name(tmp_path):
     folder = save_model(tmp_path / "m", model(WEIGHTED))
-    assert {path.name for path in folder.iterdir()} == {WEIGHTS, MIXTURE, MANIFEST}
+    assert {path.name for path in folder.iterdir()} == {WEIGHTS, MIXTURE, MANIFEST, CERTIFICATE}
     arrays = safetensors.numpy.load((folder / MIXTURE).read_bytes())
     assert {name: array.shape for name, array in arrays.items()} == {
         "components": (3, 2),

@@ -6,20 +6,12 @@ from itertools import groupby, pairwise
 import numpy as np
 from jaxtyping import Bool, Float
 
-from constructions.circuit import (
-    Attention,
-    Fetch,
-    Mixture,
-    Previous,
-    ProductSum,
-    Sum,
-    Value,
-)
 from constructions.evaluate import columns_of
 from constructions.library.posterior_mean_transformer import PosteriorMeanTransformer
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnSet
 from constructions.stream import ResidualStream
+from constructions.values import Attention, Fetch, Mixture, Previous, ProductSum, Sum, Value
 from theory import PromptBatch
 
 #: How the labels of constant rows begin, and the block that they are drawn in.

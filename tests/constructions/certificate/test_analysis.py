@@ -11,8 +11,8 @@ from constructions.certificate.bounds import CertificateError
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.selection import constant_logits
 from constructions.certificate.sizes import BoxSizes, PromptSizes
-from constructions.circuit import attention, total
 from constructions.evaluate import Evaluation, columns_of
+from constructions.values import attention, total
 from tests.cases import STAGE_CASES, Case
 from tests.constructions.drawing import with_prior
 from theory import RegressionMixture

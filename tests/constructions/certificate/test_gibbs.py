@@ -9,7 +9,6 @@ from constructions import Box, Prompt
 from constructions.certificate.bounds import CertificateError
 from constructions.certificate.scores import ScoreErrors, gibbs
 
-
 FACTOR = Prompt(1, 1, Box.entrywise(1, 1.0, 1.0)).label
 
 
@@ -20,7 +19,7 @@ def mean(scores: np.ndarray, prior: np.ndarray, values: np.ndarray) -> float:
 
 
 def errors(g: float, f: float, e: float) -> ScoreErrors:
-    """g + f sqrt(L) + e L as one factor in one column, with L = r^2."""
+    """G + f sqrt(L) + e L as one factor in one column, with L = r^2."""
     one = np.ones(1)
     return ScoreErrors(g * one, f * one, e * one, one, (FACTOR,))
 

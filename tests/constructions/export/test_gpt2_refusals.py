@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from constructions import Box, CompiledCircuit, compile_posterior_mean
-from constructions.circuit import COVARIATES, EVERY, Circuit, Prompt, Sum, attention, previous
+from constructions.circuit import Circuit, Prompt
 from constructions.export.gpt2 import (
     PATHAK2023,
     GPT2Shape,
@@ -14,6 +14,7 @@ from constructions.export.gpt2 import (
     smallest_shape,
 )
 from constructions.export.self_attention import self_attention_problems
+from constructions.values import COVARIATES, EVERY, Sum, attention, previous
 from tests.constructions.export.drawn import separated
 
 PROMPT = Prompt(2, 3, Box.entrywise(2, 3.0, 3.0))

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from constructions import Box, CompiledCircuit
-from constructions.circuit import COVARIATES, Circuit, Prompt, Sum, previous
+from constructions.circuit import Circuit, Prompt
 from constructions.export.onnx import IR_VERSION, OPSET, onnx_files
+from constructions.values import COVARIATES, Sum, previous
 from tests.constructions.export.drawn import drawn, separated, undecided
 from theory import PromptBatch
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from constructions.circuit import Circuit, ProductSum, previous
+from constructions.circuit import Circuit
 from constructions.library.gradient_descent import gradient_descent_circuit
 from constructions.passes.allocate import Allocation, allocate
 from constructions.passes.fold_linear import fold_linear
 from constructions.passes.ranges import Ranges
 from constructions.passes.schedule import schedule
+from constructions.values import ProductSum, previous
 from tests.circuits import BUILDERS, NAMES, SMALL
 from tests.constructions.library.prompts import box_for
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from constructions.circuit import (
+from constructions.circuit import Circuit
+from constructions.passes.fold_linear import WIRES, fold_linear
+from constructions.values import (
     EVERY,
     Affine,
     Attention,
-    Circuit,
     Fetch,
     Mixture,
     Previous,
@@ -18,7 +19,6 @@ from constructions.circuit import (
     softmax,
     total,
 )
-from constructions.passes.fold_linear import WIRES, fold_linear
 from tests.circuits import SMALL, tokens_in_box
 from tests.constructions.loops import Meaning
 

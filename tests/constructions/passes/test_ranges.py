@@ -4,22 +4,11 @@ import numpy as np
 import pytest
 
 from constructions.box import Box
-from constructions.circuit import (
-    EVERY,
-    Attention,
-    Circuit,
-    CircuitError,
-    Fetch,
-    Mixture,
-    Prompt,
-    Sum,
-    Value,
-    previous,
-    total,
-)
+from constructions.circuit import Circuit, CircuitError, Prompt
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.passes.fold_linear import fold_linear
 from constructions.passes.ranges import Ranges
+from constructions.values import EVERY, Attention, Fetch, Mixture, Sum, Value, previous, total
 from tests.circuits import SMALL
 
 x, y = SMALL.covariate, SMALL.label  # entries up to 2, |x| up to 2 sqrt 2, labels up to 3

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from constructions.circuit import Circuit, Sum, Value, previous, softmax, total
+from constructions.circuit import Circuit
 from constructions.passes.fold_linear import fold_linear
 from constructions.passes.schedule import schedule
+from constructions.values import Sum, Value, previous, softmax, total
 from tests.circuits import BUILDERS, SMALL
 
 x, y = SMALL.covariate, SMALL.label

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from constructions.circuit import (
+from constructions.circuit import Circuit, CircuitError
+from constructions.compiled_circuit import CompiledCircuit
+from constructions.passes.unroll import unroll
+from constructions.values import (
     COVARIATES,
     EVERY,
     LABELS,
-    Circuit,
-    CircuitError,
     Fetch,
     Sum,
     Value,
@@ -16,8 +17,6 @@ from constructions.circuit import (
     softmax,
     total,
 )
-from constructions.compiled_circuit import CompiledCircuit
-from constructions.passes.unroll import unroll
 from tests.circuits import BUILDERS, SMALL
 
 x, y = SMALL.covariate, SMALL.label

@@ -4,22 +4,20 @@ import numpy as np
 import pytest
 
 from constructions.box import Box
-from constructions.circuit import (
+from constructions.circuit import Circuit, CircuitError, Prompt
+from constructions.passes.validate import validate
+from constructions.values import (
     EVERY,
     Affine,
     Attention,
-    Circuit,
-    CircuitError,
     Fetch,
     Mixture,
     Product,
-    Prompt,
     Sum,
     Value,
     previous,
     total,
 )
-from constructions.passes.validate import validate
 from tests.circuits import BUILDERS, NAMES, SMALL
 
 x, y = SMALL.covariate, SMALL.label
