@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from constructions.architecture import Transformer
-from constructions.circuit import Circuit, names_of
+from constructions.circuit import Circuit, CircuitError, names_of
 from constructions.compiled import machine_epsilon
 from constructions.evaluate import columns_of
 from constructions.gadgets import SquareGadget
@@ -93,6 +93,10 @@ class CompiledCircuit(Transformer):
         validate(circuit)
         folded = fold_linear(unroll(circuit) if wide else circuit)
         layers = schedule(folded)
+        if not layers:
+            raise CircuitError(
+                ["it has neither attention nor products: its output is a linear map of the prompt"]
+            )
         ranges = Ranges(folded)
         allocation = allocate(folded, layers, ranges, share=prefix_columns)
         basis = num_basis_columns(folded)

@@ -81,17 +81,26 @@ def gadget_within(model: CompiledCircuit, tolerance: float) -> SquareGadget:
         raise ValueError(f"tolerance is {tolerance}, expected a positive number")
     best: Bound | None = None
     for order in range(1, LARGEST_ORDER + 1):
+        last = np.inf
         for digits in range(2, 16):
             square = square_gadget(order, 10.0**-digits)
             try:
-                bound = certify_box(model, square).explained
+                bound = _explained(model, square)
             except CertificateError:
                 continue  # scores too coarse with this gadget; a finer one may do
             if bound.value <= tolerance:
                 return square
             if best is None or bound.value < best.value:
                 best = bound
+            if bound.value > last:
+                break  # from here on rounding, which finer scales amplify, outweighs truncation
+            last = bound.value
     raise CertificateError(_unreachable(tolerance, best, model.dtype))
+
+
+def _explained(model: CompiledCircuit, square: SquareGadget) -> Bound:
+    sizes = BoxSizes(model.ranges, float(model.circuit.prompt.max_examples))
+    return _widened(Analysis(model, sizes, enclose(square)).answer())
 
 
 def _unreachable(tolerance: float, best: Bound | None, dtype: torch.dtype) -> str:

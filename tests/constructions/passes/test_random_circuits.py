@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from constructions.box import Box
 from constructions.circuit import Circuit, CircuitError
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.evaluate import Evaluation, columns_of
@@ -99,6 +100,8 @@ def test_ranges_hold_in_the_whole_box(seed: int, size: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_compiled_networks_agree(seed: int, size: int) -> None:
     circuit = random_circuit(seed, size)
+    # What folds into an affine map of the prompt takes no layer, and is refused.
+    assume(schedule(fold_linear(circuit)))
     model = CompiledCircuit(circuit)
     tokens = tokens_in_box(circuit.prompt, 1, seed)
     assert [use for use in uses(circuit, model, tokens) if not use.use <= 1] == []
@@ -114,3 +117,10 @@ def test_a_factor_that_is_a_constant(seed: int) -> None:
     circuit = random_circuit(seed, 1 + seed % 8)
     tokens = tokens_in_box(circuit.prompt, 1, seed)
     assert all(use.use <= 1 for use in uses(circuit, CompiledCircuit(circuit), tokens))
+
+
+def test_an_affine_map_of_the_prompt_needs_no_network() -> None:
+    prompt = Prompt(2, 3, Box.entrywise(2, 1.0, 1.0))
+    circuit = Circuit("linear", prompt, [[1.0, 2.0]] @ prompt.covariate)
+    with pytest.raises(CircuitError, match="neither attention nor products"):
+        CompiledCircuit(circuit)
