@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from constructions.box import Box
-from constructions.circuit import Circuit, CircuitError
+from constructions.circuit import Circuit, CircuitError, Prompt
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.evaluate import Evaluation, columns_of
 from constructions.passes.fold_linear import WIRES, fold_linear, operands
