@@ -3,6 +3,7 @@
 from constructions.box import Box
 from constructions.circuit import Circuit, Prompt
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.library.certified import certify_circuit
 from constructions.library.line_by_line import LineByLineTransformer, compile_line_by_line
 from constructions.library.posterior_mean_transformer import (
     PosteriorMeanTransformer,
@@ -18,6 +19,7 @@ __all__ = [
     "PosteriorMeanTransformer",
     "Prompt",
     "attention",
+    "certify_circuit",
     "compile_line_by_line",
     "compile_posterior_mean",
     "previous",

@@ -24,6 +24,7 @@ from constructions.planning import Planner, num_basis_columns
 from constructions.reports import CircuitReport
 from constructions.stream import ResidualStream
 from constructions.values import Value
+from theory import PromptBatch
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
 CHUNK = 16
@@ -141,15 +142,26 @@ class CompiledCircuit(Transformer):
         state[:, :d, stream.before :] += tokens * units[:d, None]
         return torch.tensor(state, dtype=self.dtype)
 
-    def run_tokens(self, tokens: Tokens) -> Float[np.ndarray, "batch dim columns"]:
+    def run_tokens(
+        self, tokens: Tokens, *, allow_outside_box: bool = False
+    ) -> Float[np.ndarray, "batch dim columns"]:
         """Return the circuit's output in every column of the prompts, float64.
+
+        Parameters
+        ----------
+        tokens
+            (batch, d, q): x_1, y_1, x_2, ..., a label column being (y, 0, ..., 0).
+        allow_outside_box
+            Answer prompts outside the circuit's box, too. Nothing is known of their error.
 
         Raises
         ------
         ValueError
-            If the tokens have another shape.
+            If the tokens have another shape, or are not prompts in the circuit's box.
         """
         self._check(tokens)
+        if not allow_outside_box:
+            self._check_box(tokens)
         parts = []
         with torch.no_grad():
             for start in range(0, len(tokens), CHUNK):
@@ -242,4 +254,15 @@ class CompiledCircuit(Transformer):
             raise ValueError(
                 f"tokens have shape {shape}, expected (batch, {prompt.dim}, q) with q odd and at "
                 f"most {prompt.num_columns}"
+            )
+
+    def _check_box(self, tokens: Tokens) -> None:
+        prompts = PromptBatch(tokens[:, :, 0::2].transpose(0, 2, 1), tokens[:, 0, 1::2])
+        problems = [f"prompt {i + 1}: {p}" for i, p in self.circuit.prompt.box.problems(prompts)]
+        if tokens[:, 1:, 1::2].any():
+            problems.append("label columns hold more than a label: expected (y, 0, ..., 0)")
+        if problems:
+            raise ValueError(
+                f"tokens are outside the box of circuit {self.circuit.name!r}: "
+                f"{'; '.join(problems[:4])}; compile it for a larger box, or allow_outside_box"
             )

@@ -118,8 +118,18 @@ class Planner:
         Sums need their terms to be 0 in the sink's column; and a head that finds nothing to fetch
         yet brings the sink, which without a prefix is x_1.
         """
-        read = [value for factor in (left, right) for value in (factor, *factor.sources)]
-        latest = max((value.column for value in read if isinstance(value, Fetch)), default=0)
+        fetched = [
+            value.column
+            for factor in (left, right)
+            for value in _read(factor)
+            if isinstance(value, Fetch)
+        ]
+        latest = max(fetched, default=0)
+        vanishes = any(
+            all(isinstance(value, Fetch) for value in _read(factor)) for factor in (left, right)
+        )
+        if fetched and not (vanishes and latest - min(fetched) <= 1):
+            self._need_zero_sink("a product that does not vanish before its columns are there")
         seen = self.stream.columns(range(latest + 1, self.circuit.prompt.num_columns + 1))
         return self.stream.outside(self._columns(wire.columns) & seen)
 
@@ -146,8 +156,9 @@ class Planner:
     def _(self, wire: Sum) -> Head:
         """The sink's weight makes the denominator the same at every prefix."""
         stream = self.stream
-        if not all(isinstance(source, ProductSum) for source in _read(wire.source)):
-            self._need_zero_sink("a sum of anything but products")
+        products = all(isinstance(source, ProductSum) for source in _read(wire.source))
+        if not products or wire.source.columns != LABELS:
+            self._need_zero_sink("a sum of anything but products in the columns of labels")
         summed = stream.columns(wire.source.columns.of(self.circuit.prompt.max_examples))
         most = max(1, len(summed))
         fill, values = f"ln({most + 1} - number seen)", np.zeros(stream.num_columns)

@@ -107,7 +107,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], metadata: Mapping[str, 
             (fresh / name).write_bytes(data)
             _sync(fresh / name)
         _sync(fresh)
-        _swap_in(fresh, target)
+        _swap_in(fresh, target, metadata.get("kind"))
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -115,10 +115,10 @@ def write_folder(path: Path, files: Mapping[str, bytes], metadata: Mapping[str, 
     return path
 
 
-def _swap_in(fresh: Path, target: Path) -> None:
+def _swap_in(fresh: Path, target: Path, kind: object) -> None:
     """Rename `fresh` to `target`, setting aside and then removing what is there."""
     while True:
-        if _unless_replaced(target, _is_replaceable):
+        if _unless_replaced(target, lambda held: _is_replaceable(held, kind)):
             with suppress(FileNotFoundError):  # another writer has just set it aside
                 target.rename(_sibling(target, "old"))
         # Only these are superseded: what is set aside later may hold what is renamed in now.
@@ -133,8 +133,8 @@ def _swap_in(fresh: Path, target: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_replaceable(target: Path) -> bool:
-    """Tell whether a stored folder is at `target`; refuse all else but an empty folder."""
+def _is_replaceable(target: Path, kind: object) -> bool:
+    """Tell whether a stored folder of a kind is at `target`; refuse all but an empty folder."""
     if not target.exists():
         return False
     remedy = "nothing was written: choose another path, or move it away yourself"
@@ -144,7 +144,8 @@ def _is_replaceable(target: Path) -> bool:
     if not present:
         return False
     try:
-        listed = _read_manifest(target)["files"]
+        manifest = _read_manifest(target)
+        listed, held = manifest["files"], manifest["metadata"].get("kind")
     except DamagedFolderError as error:
         raise FileExistsError(
             f"{target} is not empty and not a readable stored folder ({error}); {remedy}"
@@ -153,6 +154,8 @@ def _is_replaceable(target: Path) -> bool:
         raise FileExistsError(
             f"{target} holds {', '.join(sorted(foreign))} beside its stored files; {remedy}"
         )
+    if held != kind:
+        raise FileExistsError(f"{target} is a folder of kind {held!r}, not {kind!r}; {remedy}")
     return True
 
 

@@ -78,6 +78,8 @@ class Analysis:
         self.rounding = RoundingModel.of(model.dtype)
         self.square = enclose(model.square) if square is None else square
         self._errors: dict[int, WireError] = {}
+        # Of products: the error that does not come from the logits of a mixture.
+        self._alone: dict[int, Vector] = {}
         self._layer = 0
         for token in model.folded.values():
             if not isinstance(token, Token):
@@ -94,42 +96,27 @@ class Analysis:
                 self._multiply(layer, scheduled.multiplied)
 
     def _multiply(self, layer: int, wires: Sequence[ProductSum]) -> None:
-        feed_forward = FeedForward(
-            self.model,
-            self.sizes,
-            self.rounding,
-            self.square,
-            layer_norm_errors(self.model, layer, self.rounding, self.square),
-            lambda wire: self.error(wire).rounding,
-        )
+        norm = layer_norm_errors(self.model, layer, self.rounding, self.square)
+        shared = (self.model, self.sizes, self.rounding, self.square, norm)
+        feed_forward = FeedForward(*shared, self.total)
         for wire in wires:
             if is_score(wire):
                 scores = feed_forward.scores(wire)
                 self._errors[id(wire)] = WireError(scores.largest(self.sizes), scores)
             else:
                 self._errors[id(wire)] = WireError(feed_forward.products(wire))
+                alone = FeedForward(*shared, lambda source: self.error(source).rounding)
+                self._alone[id(wire)] = alone.products(wire)
 
     def error(self, wire: Value) -> WireError:
         """Return the error of a wire."""
         return self._errors[id(wire)]
 
-    def inherited(self, wire: Value) -> Vector:
-        """Return what a wire is off by because the logits of mixtures are (dim,).
-
-        It is kept apart from ``rounding``: for the answer it is bounded at once, and sharper.
-        """
-        if isinstance(wire, Mixture):
-            return self._mixed(wire, self.error(wire))
-        if not isinstance(wire, ProductSum):
-            return np.zeros(wire.dim)
-        total = np.zeros(wire.dim)
-        for matrix, left, right in wire.terms:
-            for factor, other in ((left, right), (right, left)):
-                moved = np.zeros(factor.dim)
-                for source, weights in getattr(factor, "terms", ()):
-                    moved += np.abs(weights) @ self._mixed(source, self.error(source))
-                total += np.abs(matrix) @ (moved * self.sizes.bound(other))
-        return total
+    def total(self, wire: Value) -> Vector:
+        """Return all that a wire may be off by (dim,): a mixture's logits count, too."""
+        held = self.error(wire)
+        everything: Vector = held.rounding + self._mixed(wire, held)
+        return everything
 
     def answer(self) -> Bound:
         """Return the bound on the output, as a tree.
@@ -137,12 +124,11 @@ class Analysis:
         The read-out, at the end, is a sum in float64.
         """
         output = self.model.folded.output
-        if isinstance(output, Affine) and len(output.terms) == 1 and output.shift is None:
-            wire, matrix = output.terms[0]
-            if isinstance(wire, ProductSum) and np.array_equal(matrix, np.eye(*matrix.shape)):
-                return self._answer_tree(wire)
+        sharp = self._mixture_times_token(output)
+        if sharp is not None:
+            return sharp
         value, _ = self._operand(output, terms_extra=2)
-        return Bound.sum("answer", Bound("answer, read out", float(value.max())))
+        return Bound.sum("answer", Bound("answer, entry by entry", float(value.max())))
 
     # --- attention -------------------------------------------------------------------------
 
@@ -183,7 +169,8 @@ class Analysis:
         constant = np.abs(logits.bias) if isinstance(logits, Affine) else np.zeros(logits.dim)
         # The logit itself, and the argument of exp, at most as large.
         relative = rounding.gamma(2 * terms + 6)
-        if scores is None:
+        if scores is None or scores.sign > 0:
+            # Gibbs' inequality bounds mean scores L of logits -L, not of logits +L.
             size = self.sizes.bound(logits)
             mixing = ScoreErrors.absolute(float((error + 2 * relative * size).max()))
         else:
@@ -251,7 +238,8 @@ class Analysis:
         if found + reach > -self.rounding.underflow:
             raise CertificateError(
                 f"layer {self._layer + 1}, head {head + 1}: columns that carry no component may "
-                f"get weight, their logits reach {found:.3g} and those of components -{reach:.3g}"
+                f"get weight, their logits reach {found:.3g} and those of components -{reach:.3g}; "
+                "use more noise or a smaller box"
             )
 
     def _expected(
@@ -310,38 +298,38 @@ class Analysis:
     def _least_score(self, mixture: Mixture, mixing: ScoreErrors) -> float:
         return mixing.least(self.sizes, mixture.logits)
 
-    def _answer_tree(self, wire: ProductSum) -> Bound:
-        """The answer as a product of a mixture and a token, sharper than entry by entry."""
-        products = Bound("products of the last layer", float(self.error(wire).rounding.max()))
-        parts = [products]
-        for matrix, left, right in wire.terms:
-            for mixed, token in ((left, right), (right, left)):
-                found = _mixture_times_token(mixed, token)
-                if found is None:
-                    continue
-                mixture, first, source, second = found
-                form = first.T @ (matrix.T * second) if matrix.shape[0] == 1 else None
-                if form is None:
-                    continue
-                spread = self.sizes.spread(mixture.components.T @ form, source)
-                held = self.error(mixture)
-                if held.mixing is None:
-                    continue
-                least = self._least_score(mixture, held.mixing)
-                parts.append(gibbs(held.mixing, spread, least))
-                return Bound.sum("answer", *parts)
-        return Bound.sum("answer", products)
+    def _mixture_times_token(self, output: Value) -> Bound | None:
+        """The bound on an answer <mixture, token>, sharper than entry by entry; None for others."""
+        if not (isinstance(output, Affine) and len(output.terms) == 1 and output.shift is None):
+            return None
+        wire, matrix = output.terms[0]
+        if not isinstance(wire, ProductSum) or len(wire.terms) != 1 or wire.dim != 1:
+            return None
+        scale = float(np.abs(matrix).max())
+        weights, *factors = wire.terms[0]
+        for mixed, token in (factors, factors[::-1]):
+            first, second = _single(mixed), _single(token)
+            if first is None or second is None:
+                continue
+            (mixture, left), (source, right) = first, second
+            if not (isinstance(mixture, Mixture) and isinstance(source, Token)):
+                continue
+            held = self.error(mixture)
+            if held.mixing is None or matrix.shape != (1, 1):
+                continue
+            form = scale * left.T @ (weights.T * right)
+            spread = self.sizes.spread(mixture.components.T @ form, source)
+            products = Bound("products of the last layer", scale * float(self._alone[id(wire)][0]))
+            least = self._least_score(mixture, held.mixing)
+            return Bound.sum("answer", products, gibbs(held.mixing, spread, least))
+        return None
 
 
-def _mixture_times_token(mixed: Value, token: Value) -> tuple[Mixture, Array, Token, Array] | None:
-    if not (isinstance(mixed, Affine) and isinstance(token, Affine)):
+def _single(factor: Value) -> tuple[Value, Array] | None:
+    """The wire and the matrix of a factor that is a linear map of one wire."""
+    if not isinstance(factor, Affine) or len(factor.terms) != 1 or factor.shift is not None:
         return None
-    if len(mixed.terms) != 1 or len(token.terms) != 1:
-        return None
-    (mixture, first), (source, second) = mixed.terms[0], token.terms[0]
-    if not (isinstance(mixture, Mixture) and isinstance(source, Token)):
-        return None
-    return mixture, first, source, second
+    return factor.terms[0]
 
 
 def margin(value: float) -> float:

@@ -79,6 +79,7 @@ class FeedForward:
                     weight * quadratic,
                     weight,
                     (factor,),
+                    sign=-1 if (matrix < 0).any() else 1,
                 )
             )
         return ScoreErrors.of_terms(parts)
@@ -156,12 +157,19 @@ class FeedForward:
 
 
 def is_score(wire: ProductSum) -> bool:
-    """Whether a wire is a diagonal sum of squares."""
-    return all(
-        left is right
-        and matrix.shape[0] == matrix.shape[1]
-        and np.array_equal(matrix, np.diag(np.diag(matrix)))
-        for matrix, left, right in wire.terms
+    """Whether a wire is a sum of squares, entry by entry, with weights of one sign."""
+    if any(matrix.shape[0] != matrix.shape[1] for matrix, _, _ in wire.terms):
+        return False
+    weights = [np.diag(matrix) for matrix, _, _ in wire.terms]
+    same = all(np.array_equal(w, weights[0]) for w in weights)
+    one_sign = bool((weights[0] > 0).all() or (weights[0] < 0).all())
+    return (
+        same
+        and one_sign
+        and all(
+            left is right and np.array_equal(matrix, np.diag(np.diag(matrix)))
+            for matrix, left, right in wire.terms
+        )
     )
 
 

@@ -25,6 +25,10 @@ class ScoreErrors:
         (m,), not negative.
     factors
         The r whose squares are summed; empty for an absolute error.
+    columns
+        How many columns they are summed over.
+    sign
+        1 if the wire holds L_t, -1 if it holds -L_t.
     """
 
     constant: Vector
@@ -33,6 +37,7 @@ class ScoreErrors:
     rate: Vector
     factors: tuple[Value, ...]
     columns: int = 1
+    sign: int = 1
 
     @classmethod
     def absolute(cls, error: float) -> "ScoreErrors":
@@ -44,14 +49,17 @@ class ScoreErrors:
     def of_terms(cls, parts: Sequence["ScoreErrors"]) -> "ScoreErrors":
         """The sum of several squares in one column: coefficients are the largest of all."""
         first = parts[0]
-        if any(not np.array_equal(part.rate, first.rate) for part in parts):
+        if any(
+            part.sign != first.sign or not np.array_equal(part.rate, first.rate) for part in parts
+        ):
             raise CertificateError("squares of different weights are summed")
         largest = [
             np.max([getattr(part, name) for part in parts], axis=0)
             for name in ("constant", "linear", "quadratic")
         ]
         factors = tuple(factor for part in parts for factor in part.factors)
-        return cls(largest[0], largest[1], largest[2], first.rate, factors)
+        constant, linear, quadratic = largest
+        return cls(constant, linear, quadratic, first.rate, factors, sign=first.sign)
 
     def scaled(self, matrix: Array, relative: float) -> "ScoreErrors | None":
         """The error after a diagonal matrix and a relative rounding; None if it is not diagonal."""
@@ -59,9 +67,13 @@ class ScoreErrors:
             self.rate
         ):
             return None
+        signs = set(np.sign(np.diag(matrix)).tolist())
+        if len(signs) != 1:
+            return None
         weight = np.abs(np.diag(matrix))
         return replace(
             self,
+            sign=self.sign * int(signs.pop()),
             constant=weight * self.constant * (1 + relative),
             linear=weight * self.linear * (1 + relative),
             quadratic=weight * (self.quadratic * (1 + relative) + relative * self.rate),
@@ -75,10 +87,10 @@ class ScoreErrors:
         """
         return replace(
             self,
-            constant=self.constant * (1 + relative) * (1 + sink / count),
+            constant=self.constant * (1 + relative) * (1 + sink / max(count, 1)),
             linear=self.linear * (1 + relative),
             quadratic=self.quadratic * (1 + relative) + relative * self.rate,
-            columns=count,
+            columns=max(count, 1),
         )
 
     def with_rounding(self, relative: float, constant: float) -> "ScoreErrors":

@@ -121,7 +121,7 @@ class PromptSizes:
 
     def bound(self, value: Value) -> Vector:
         """Return the largest magnitudes at the prompt (dim,)."""
-        seen: Vector = self._widened(value).max(axis=1)
+        seen: Vector = self._widened(value).max(axis=1, initial=0.0)
         smaller: Vector = np.minimum(seen, self.box.bound(value))
         return smaller
 

@@ -187,7 +187,13 @@ def _bytes(place: Path) -> bytes:
     try:
         return place.read_bytes()
     except OSError as error:
-        raise UnreadableError(f"{place} cannot be read: {error.strerror or error}") from error
+        reason = f"{place} cannot be read: {error.strerror or error}"
+        if place.name == CERTIFICATE and isinstance(error, FileNotFoundError):
+            reason += (
+                "; a model without prefix columns, or with scores too coarse for its box, is built "
+                "without a certificate, and there is nothing to check"
+            )
+        raise UnreadableError(reason) from error
 
 
 def _refuse_constant(name: str) -> float:

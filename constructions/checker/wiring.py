@@ -103,10 +103,36 @@ def wiring(stored: Stored, rounding: Rounding) -> Wiring:
             f"not checked: {before} columns before the prompt; the checker knows networks with "
             f"a sink and {len(stored.components)} basis columns"
         )
+    _check_scales(stored)
     found = Wiring(stored, rounding, before)
     _check_rows(found)
     _check_writes(found)
     return found
+
+
+#: Weights, taken from stored to natural units, lie between 1 / SCALE and SCALE.
+SCALE = {"float64": 2.0**300, "float32": 2.0**60}
+
+
+def _check_scales(stored: Stored) -> None:
+    """Refuse weights at whose size intermediate results may overflow or vanish.
+
+    Every entry counts, also of dimensions that meet nothing: in arithmetic that overflows, 0 times
+    their result is not 0.
+    """
+    limit = SCALE[stored.certificate.dtype]
+    units = stored.units
+    for number, layer in enumerate(stored.layers, start=1):
+        for name in ("query", "key", "value", "inward", "output", "outward"):
+            reads = name not in ("output", "outward")
+            with np.errstate(over="ignore"):  # infinite sizes are refused below
+                natural = layer[name] * units if reads else layer[name] / units[:, None]
+            sizes = np.abs(natural[natural != 0])
+            if sizes.size and not (sizes.min() >= 1 / limit and sizes.max() <= limit):
+                raise MismatchError(
+                    f"layer {number}: {name} holds weights between {sizes.min():.1e} and "
+                    f"{sizes.max():.1e}; beyond {limit:.1e} results may overflow or vanish"
+                )
 
 
 def _check_rows(found: Wiring) -> None:

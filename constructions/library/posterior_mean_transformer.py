@@ -171,7 +171,8 @@ class PosteriorMeanTransformer(CompiledCircuit):
         bounds = np.full(len(prompts), np.inf)
         for i in np.flatnonzero(inside):
             bounds[i] = certify_prompts(self, prompts[int(i) : int(i) + 1])[0]
-        return Answers(self.run_tokens(prompts.interleaved())[:, 0, -1], bounds, inside)
+        answers = self.run_tokens(prompts.interleaved(), allow_outside_box=True)
+        return Answers(answers[:, 0, -1], bounds, inside)
 
     def certificate(self) -> Certificate:
         """Return the certified bounds on |TF(P) - f*_pi(P)| for all prompts of the box.

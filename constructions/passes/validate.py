@@ -51,7 +51,10 @@ def _problems(value: Value, circuit: Circuit) -> Iterator[str]:
 @_problems.register
 def _(value: Token, circuit: Circuit) -> Iterator[str]:
     if value not in (circuit.prompt.covariate, circuit.prompt.label):
-        yield f"it is a token of another prompt than the circuit's {circuit.prompt}"
+        yield (
+            "it is a token of another Prompt object than the circuit's; make every value from one "
+            "prompt, and give that one to the circuit"
+        )
 
 
 @_problems.register

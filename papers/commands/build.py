@@ -1,6 +1,6 @@
 """`iclproof build`: transformers with explicit weights, written to disk."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -84,7 +84,9 @@ def build_posterior_mean(
         prefix_columns=prefix_columns,
     )
     save_model(out, network)
-    report, certified = network.report(), _certified(network)
+    certified, reason = _certified(network)
+    known = None if certified is None else certified["box"]
+    report = replace(network.report(), certified_error=known)
     if as_json:
         print_json(
             {
@@ -99,19 +101,21 @@ def build_posterior_mean(
     for name, bound in (certified or {}).items():
         table.add_row(f"certified error, {name}", f"{bound:.2e}", "")
     if certified is None:
-        table.add_row("certified error", "none: it takes prefix columns", "")
+        table.add_row("certified error", "none (see below)", "")
     output().print(table)
+    if reason:
+        output().print(f"no certificate: {reason}", markup=False, highlight=False)
 
 
-def _certified(network: "PosteriorMeanTransformer") -> dict[str, float] | None:
-    """The bounds by name, or None for a network without a certificate."""
+def _certified(network: "PosteriorMeanTransformer") -> tuple[dict[str, float] | None, str]:
+    """The bounds by name, or None for a network without a certificate, with the reason."""
     from constructions.certificate import CertificateError
 
     try:
         certificate = network.certificate()
-    except CertificateError:
-        return None
-    return {"box": certificate.box.value, "explained": certificate.explained.value}
+    except CertificateError as error:
+        return None, str(error)
+    return {"box": certificate.box.value, "explained": certificate.explained.value}, ""
 
 
 def _table(title: str, report: "CircuitReport", box: "Box") -> Table:

@@ -8,7 +8,7 @@ import torch
 
 from constructions import Box, compile_posterior_mean
 from constructions.certificate.bounds import Bound, CertificateError
-from constructions.library.certified import certificate_document, certify_prompts
+from constructions.library.certified import ROOM, certificate_document, certify_prompts
 from theory import PromptBatch, RegressionMixture
 
 
@@ -97,7 +97,7 @@ def test_prompts_outside_the_box_are_answered_only_when_asked() -> None:
 def test_the_document_is_json_and_sums_up() -> None:
     model = compile_posterior_mean(mixture(3, 4), 5)
     document = json.loads(json.dumps(certificate_document(model)))
-    assert document["bounds"]["box"] == model.certificate().box.value
+    assert document["bounds"]["box"] == ROOM * model.certificate().box.value
     rows = [
         row for name in ("image", "square", "score", "answer") for row in document["layout"][name]
     ]

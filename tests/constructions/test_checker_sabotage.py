@@ -303,3 +303,15 @@ def test_assumptions_that_ask_for_less_are_rejected(folder, name):
     )
     (problem,) = problems(folder)
     assert problem.startswith(f"assumption {name} is")
+
+
+@pytest.mark.parametrize("exponent", [-700, 500])
+def test_weights_that_underflow_or_overflow_on_the_way_are_refused(folder, exponent):
+    """Checksums fit, and the exact product of the weights would, too: results on the way do not."""
+
+    def move(arrays):
+        value = arrays["stack.1.value"]
+        arrays["stack.1.value"] = np.ldexp(value, exponent)
+
+    change_arrays(folder, move)
+    assert any("overflow or vanish" in problem for problem in problems(folder))

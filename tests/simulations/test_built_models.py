@@ -257,3 +257,10 @@ def test_files_that_are_no_safetensors_are_refused(stored):
         write_folder(stored, {**folder.files, name: b"no tensors"}, folder.metadata)
         with pytest.raises(DamagedFolderError, match="not those of a model"):
             load_model(stored)
+
+
+def test_a_folder_of_another_kind_is_not_replaced(tmp_path):
+    folder = save_model(tmp_path / "m", model(WEIGHTED))
+    with pytest.raises(FileExistsError, match="a folder of kind 'posterior-mean', not 'other'"):
+        write_folder(folder, {"a": b""}, {"kind": "other"})
+    load_model(folder)

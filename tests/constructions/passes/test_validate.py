@@ -41,7 +41,7 @@ WRONG: list[tuple[Value, str]] = [
     (Attention(x, x, y), "key and value are defined in different columns"),
     (Attention(x, EVERYWHERE, EVERYWHERE), "a key needs a value of covariate columns or of label"),
     (y, "the output is not defined in the columns of covariates"),
-    (Prompt(2, 3, Box(1.0, 1.0)).covariate, "a token of another prompt than the circuit's"),
+    (Prompt(2, 3, Box(1.0, 1.0)).covariate, "a token of another Prompt object than the circuit's"),
 ]
 
 
