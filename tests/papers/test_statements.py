@@ -16,6 +16,7 @@ from papers.pathak2023 import (
 )
 from papers.pathak2023.illustration import Illustration
 from papers.runner import run_one
+from simulations.experiments.accuracy import DESIGNS
 
 STATEMENTS = {statement.id: statement for statement in pathak2023.STATEMENTS}
 SLOW = {statement.id for module in (theorem_1, three_layers) for statement in module.STATEMENTS}
@@ -40,8 +41,7 @@ BEYOND = {
 }
 
 #: Sizes at which the printed lines 4 and 9 are calls that can be written down.
-SIZES = list(product((1, 2, 4), repeat=3))from simulations.experiments.accuracy import DESIGNS
-
+SIZES = list(product((1, 2, 4), repeat=3))
 
 
 def test_ids_are_unique_and_well_formed():
@@ -128,7 +128,7 @@ def test_shallow_networks_are_judged_at_each_size_by_its_own_limit(monkeypatch, 
 
 def test_shallow_networks_are_accepted_where_the_issue_asks_for_it():
     assert len(three_layers.LIMITS[3]) == 62
-    # All of the sizes for two layers are in `iclproof accuracy`; the statement takes the small ones.
+    # `iclproof accuracy` has all sizes for two layers; the statement takes the small ones.
     assert len(DESIGNS["2"].limits) == 28
     assert set(three_layers.LIMITS[2]) < set(DESIGNS["2"].limits)
     assert len(three_layers.LIMITS[2]) == 24
