@@ -8,7 +8,7 @@ import numpy as np
 
 from constructions.certificate.bounds import Bound, CertificateError
 from constructions.certificate.sizes import Sizes, Vector
-from constructions.values import LABELS, Array, Value
+from constructions.values import Array, Value
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,6 @@ class ScoreErrors:
         if not self.factors:
             return 0.0
         return sizes.least_score(logits, self.rate, self.factors)
-
-    @property
-    def in_labels(self) -> bool:
-        """Whether the factors stand in label columns, and are summed over them."""
-        return bool(self.factors) and self.factors[0].columns == LABELS
 
 
 def gibbs(errors: ScoreErrors, spread: float, least: float) -> Bound:
