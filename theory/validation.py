@@ -15,6 +15,9 @@ __all__ = ["Problems"]
 #: forgives any order of summation and a few operations more, but not float32 or printed weights.
 _WEIGHT_TOLERANCE = 1e-12
 
+#: The entries of a product such as Q diag(lambda) Q' miss symmetry by rounding only.
+_SYMMETRY_TOLERANCE = 1e-12
+
 
 class Problems:
     """The problems of one input, raised together as a single `ValueError`.
@@ -100,6 +103,48 @@ class Problems:
                 f"{name} sum to {total!r}; expected 1 up to {_WEIGHT_TOLERANCE * size:g}:"
                 " divide them, as float64, by their sum"
             )
+
+    def covariance(
+        self, name: str, value: npt.ArrayLike, *, definite: bool = True
+    ) -> npt.NDArray[np.float64] | None:
+        """Copy `value` into a read-only covariance matrix, exactly symmetric, of shape (d, d).
+
+        Returns
+        -------
+        numpy.ndarray or None
+            None if `value` is not square, not finite, not symmetric up to rounding (1e-12 of its
+            largest entry) or not positive definite in float64 (for `definite=False`, not positive
+            semidefinite up to rounding); then the problem is noted.
+        """
+        noted = len(self._found)
+        given = self.array(name, value, ("d", "d"))
+        if given is None or len(self._found) > noted:
+            return None
+        if given.shape[0] != given.shape[1] or given.size == 0:
+            self.add(f"{name} has shape {given.shape}; expected a square matrix (d, d), d >= 1")
+            return None
+        size = float(np.max(np.abs(given)))
+        skew = np.abs(given - given.T)
+        if np.max(skew) > _SYMMETRY_TOLERANCE * size:
+            i, j = np.unravel_index(int(np.argmax(skew)), skew.shape)
+            self.add(
+                f"{name} is not symmetric: entry [{i}, {j}] is {given[i, j]!r} and [{j}, {i}]"
+                f" {given[j, i]!r}; expected a covariance matrix: average it with its transpose"
+            )
+            return None
+        symmetric = given / 2 + given.T / 2
+        symmetric.setflags(write=False)
+        eigenvalues = np.linalg.eigvalsh(symmetric)
+        least = len(given) * np.finfo(np.float64).eps * float(np.max(np.abs(eigenvalues)))
+        if eigenvalues[0] < -least or (definite and eigenvalues[0] <= least):
+            kind = "definite" if definite else "semidefinite"
+            self.add(
+                f"{name} has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g};"
+                f" expected a positive {kind} covariance matrix, in float64: the theorems assume"
+                " it; drop or regularise the degenerate directions"
+            )
+            return None
+        return symmetric
 
     def raise_if_any(self) -> None:
         """Raise one `ValueError` that lists all problems noted so far, if there are any."""
