@@ -1,26 +1,20 @@
 """Draws all proof figures for a random mixture and writes them as SVG and PNG."""
 
-import os
-from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from constructions import compile_posterior_mean
+from papers.drawing.files import write_figures
 from papers.pathak2023.figures.circuit import circuit_figure
 from papers.pathak2023.figures.errors import errors_figure, measure_errors
 from papers.pathak2023.figures.matrices import matrices_figure
 from papers.pathak2023.figures.proof_run import ProofRun, require_legible
 from papers.pathak2023.figures.residual_stream import residual_stream_figure
-from papers.pathak2023.figures.style import page_style
 from theory import RegressionMixture
 
 #: Prompts on which the errors are measured.
 NUM_PROMPTS = 100
-#: Dots per inch of the PNG files.
-RESOLUTION = 300
 
 
 def draw_all(
@@ -78,39 +72,3 @@ def draw_all(
         ),
     }
     return write_figures(directory, figures)
-
-
-def write_figures(directory: Path, figures: Mapping[str, Figure]) -> list[Path]:
-    """Write figures by name as SVG and PNG, and return the paths.
-
-    The folder is made if it is not there; files of the same names are replaced, each at once, and
-    only when all figures are rendered.
-    """
-    files = {
-        directory / f"{name}.{kind}": _render(figure, kind)
-        for name, figure in figures.items()
-        for kind in ("svg", "png")
-    }
-    directory.mkdir(parents=True, exist_ok=True)
-    for path, content in files.items():
-        _replace(path, content)
-    return list(files)
-
-
-def _render(figure: Figure, kind: str) -> bytes:
-    """Return the bytes of the file, without a date."""
-    buffer = BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {}
-    with page_style():
-        figure.savefig(buffer, format=kind, dpi=RESOLUTION, metadata=metadata)
-    return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside and move it in place, so that no reader sees half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
