@@ -15,11 +15,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check the statements of the papers: readings, evidence, mutants. Exit code 1 on failure."""
-    from papers import beyond, pathak2023
+    from papers import beyond, pathak2023, zhang2024
     from papers.runner import run, select
     from papers.verdicts import summary, table
 
-    chosen = select([*pathak2023.STATEMENTS, *beyond.STATEMENTS], ids or [])
+    chosen = select([*pathak2023.STATEMENTS, *zhang2024.STATEMENTS, *beyond.STATEMENTS], ids or [])
     one_thread()
     with progress() as bar:
         task = bar.add_task("checking", total=len(chosen))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from papers import beyond, cli, pathak2023
+from papers import beyond, cli, pathak2023, zhang2024
 from papers.runner import select
 from tests.papers.toys import CRASH, toy, unchecked
 from theory import PromptBatch, RegressionMixture
@@ -96,7 +96,8 @@ VERDICTS = {
 def test_verify_exits_with_1_if_anything_is_wrong(monkeypatch, iclproof, name, as_json):
     code, statements = VERDICTS[name]
     monkeypatch.setattr(pathak2023, "STATEMENTS", statements)
-    monkeypatch.setattr(beyond, "STATEMENTS", ())
+    for other in (zhang2024, beyond):
+        monkeypatch.setattr(other, "STATEMENTS", ())
     done = iclproof("verify", *(["--json"] if as_json else []))
     assert (done.code, done.err) == (code, "")
     if as_json:
