@@ -1,0 +1,151 @@
+"""The risk in exact arithmetic, and what it refuses; sampling is in `test_risk_monte_carlo`."""
+
+import re
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from theory import PromptBatch
+from theory.gradient_flow import FlowProblem
+from theory.laws import Deterministic, Exponential, Gamma, TwoPoint
+from theory.linear_attention import LinearAttention
+from theory.risk import (
+    LabelMoments,
+    QueryMoments,
+    expected_chain,
+    linear_risk,
+    random_covariance_risk,
+    shifted_risk,
+    theorem_5_bias,
+    weight_chain,
+)
+
+LAM = np.array([[2.0, 0.5], [0.5, 1.0]])
+
+#: Three points with the moments of N(0, 1) to order 5: what is of degree 4 in x is exact.
+POINTS = ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6))
+
+
+def test_every_prompt_of_a_finite_law_gives_the_risk():
+    # All 9^3 prompts of two examples and a query, their labels linear: exact, up to rounding.
+    w, M, A = np.array([1.0, -2.0]), 2, np.array([[0.5, 0.2], [-0.1, 0.7]])
+    root = np.linalg.cholesky(LAM)
+    single = [(root @ np.array([a, b]), p * q) for (a, p), (b, q) in product(POINTS, repeat=2)]
+    prompts = list(product(single, repeat=M + 1))
+    xs = np.array([[x for x, _ in prompt] for prompt in prompts])
+    weights = np.array([np.prod([p for _, p in prompt]) for prompt in prompts])
+    layer = LinearAttention.from_blocks(np.zeros(2), np.zeros(2), A.T, 1.0)
+    ys = xs @ w
+    errors = layer.predict(PromptBatch(xs, ys[:, :-1])) - ys[:, -1]
+    expected = float(weights @ errors**2)
+    moments = LabelMoments.linear(LAM, w)
+    assert linear_risk(A, moments, M).total == pytest.approx(expected, rel=1e-12)
+    assert shifted_risk(A, LAM, np.outer(w, w), 0.0, M).total == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_bias_of_theorem_5_keeps_its_digits_for_long_prompts():
+    lam, a = [Fraction(1, 1000), Fraction(7)], [Fraction(3), Fraction(-2)]
+    trace, N = sum(lam), 10**9
+    gaps = [(x + trace) / N / (x + (x + trace) / N) for x in lam]
+    exact = sum(x * (g * w) ** 2 for x, g, w in zip(lam, gaps, a, strict=True))
+    found = sum(theorem_5_bias(np.diag(np.array(lam, float)), N, np.array(a, float)))
+    assert found == pytest.approx(float(exact), rel=1e-13)
+
+
+@pytest.mark.parametrize("eigenvalues", [(1, 2, Fraction(1, 3)), (1, 1), (5,), (1, 1000, 3, 40)])
+@pytest.mark.parametrize("N", [1, 7, 1000])
+def test_the_chains_are_ordered_and_their_first_side_is_the_risk(eigenvalues, N):
+    M, lam = 6, np.diag(np.array(eigenvalues, dtype=float))
+    A = FlowProblem.fixed(lam, N).minimiser
+    chain = expected_chain(eigenvalues, N, M)
+    risk = shifted_risk(A, lam, np.eye(len(lam)), 0.0, M)
+    assert_allclose([float(chain.variance), float(chain.bias)], risk[1:], rtol=1e-8)
+    assert chain.variance < chain.variance_bound
+    assert chain.bias < chain.bias_first <= chain.bias_kantorovich <= chain.bias_condition
+    assert chain.bias < chain.bias_uniform
+    assert min(chain.looseness.values()) > 0
+    w = list(range(1, len(lam) + 1))
+    one = weight_chain(eigenvalues, w, N, M)
+    of_w = linear_risk(A, LabelMoments.linear(lam, w), M)
+    assert float(one.exact) == pytest.approx(of_w.excess, rel=1e-8)
+    assert_allclose([float(b) for b in one.biases], theorem_5_bias(lam, N, w), rtol=1e-10)
+    assert one.variance < one.variance_bound
+    assert all(b < c for b, c in zip(one.biases, one.bias_bounds, strict=True))
+
+
+@pytest.mark.parametrize("d", [1, 4])
+@pytest.mark.parametrize("N", [1, 10])
+def test_the_exponential_example_in_fractions(d, N):
+    laws = [Exponential(1)] * d
+    found = random_covariance_risk(laws, laws, N, N)
+    alpha = Fraction(N, 3 * N + d + 5)
+    assert found.coefficients == found.frozen_query == (alpha,) * d
+    assert found.regression == (2 * alpha,) * d
+    assert found.risk == (1 - 2 * alpha,) * d
+    assert found.limit == (Fraction(1, 3),) * d
+    assert float(sum(found.risk)) == pytest.approx(
+        2 * FlowProblem.random_diagonal(laws, N).minimal_loss, rel=1e-12
+    )
+
+
+def test_a_constant_covariance_has_no_floor():
+    laws = [Deterministic(2), Deterministic(Fraction(1, 3))]
+    found = random_covariance_risk(laws, laws, 4, 5)
+    chain = expected_chain([2, Fraction(1, 3)], 4, 5)
+    assert found.limit == (0, 0)
+    assert sum(found.risk) == chain.exact
+    assert sum(found.floor) == chain.bias
+
+
+def test_the_coefficients_are_the_limit_of_training():
+    laws = [Gamma(2.5, 0.4), TwoPoint(1, 4), Exponential(2)]
+    found = random_covariance_risk(laws, laws, 3, 8)
+    minimiser = FlowProblem.random_diagonal(laws, 3).minimiser
+    assert_allclose(np.diag([float(a) for a in found.coefficients]), minimiser, rtol=1e-12)
+
+
+def test_quadrature_and_samples_have_the_moments_of_the_linear_law():
+    w = np.array([1.0, -2.0])
+    exact = LabelMoments.linear(LAM, w, 0.3)
+    found = LabelMoments.of_function(LAM, lambda x: x @ w, 0.3, nodes=4)
+    for name in ("covariance", "label_square", "cross", "weighted_covariance"):
+        assert_allclose(getattr(found, name), getattr(exact, name), rtol=1e-12)
+    pairs = LabelMoments.from_samples(np.array([[1.0, 0], [0, 2]]), np.array([3.0, -1]))
+    assert_allclose(pairs.weighted_covariance, [[4.5, 0], [0, 2]])
+    assert_allclose(pairs.cross, [1.5, -1])
+    assert pairs.label_square == 5
+
+
+def test_the_excess_needs_no_second_moment_of_the_label():
+    # d = 1, y = |x|^-0.6: E y^2 is infinite, E y^2 x^2 = E |x|^0.8 is not.
+    moments = LabelMoments([[1.0]], np.inf, [0.0], [[0.88]])
+    found = linear_risk(np.array([[0.5]]), moments, 2)
+    assert found.total == np.inf
+    assert found.excess == pytest.approx(0.25 * 0.88 / 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LabelMoments(LAM, 0.1, [1.0, 0.0], np.eye(2)), "label_square .* below"),
+        (lambda: LabelMoments(LAM, 9.0, [2.0, 0.0], np.eye(2)), "covariance of yx"),
+        (lambda: LabelMoments(LAM, np.nan, [0.0, 0.0], np.eye(2)), "label_square .* nan"),
+        (lambda: LabelMoments(-LAM, 1.0, [0.0, np.inf], np.eye(2)), "2 problem"),
+        (lambda: LabelMoments(LAM, 1.0, [0.0], np.eye(2)), "with one d"),
+        (lambda: LabelMoments.linear(LAM, [1.0, 2.0], -1.0), "noise_std is -1.0"),
+        (lambda: LabelMoments.of_function(np.eye(6), np.sum), "at most 4000000"),
+        (lambda: QueryMoments(np.diag([1.0, 0.0]), [0.0, 1.0], 5.0), "not in the range"),
+        (lambda: QueryMoments(LAM, [1.0, 0.0], 0.1), "label_square .v. is 0.1"),
+        (lambda: linear_risk(np.eye(3), LabelMoments.linear(LAM, [1, 0]), 0), "2 problem"),
+        (lambda: shifted_risk(np.eye(2), LAM, -LAM, 0.0, 1), "semidefinite"),
+        (lambda: theorem_5_bias(LAM, 0, [1.0]), "2 problem"),
+        (lambda: expected_chain([1, -1], 0, 1), "2 problem"),
+        (lambda: random_covariance_risk([Exponential(1)], [], 1, 1), "expected d >= 1 of each"),
+    ],
+)
+def test_bad_input_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=re.compile(message, re.DOTALL)):
+        make()
