@@ -18,7 +18,7 @@ import numpy.typing as npt
 from jaxtyping import Float
 from numpy.polynomial import chebyshev, legendre
 
-__all__ = ["ORDER", "GaussRule", "decay_integral", "gauss_rule", "memory_weights"]
+__all__ = ["ORDER", "GaussRule", "decay_integral", "gauss_rule", "memory_weights", "restriction"]
 
 #: Nodes on a step.
 ORDER = 16
@@ -64,6 +64,24 @@ def gauss_rule() -> GaussRule:
     to_legendre = (2 * np.arange(ORDER) + 1)[:, None] * (values * weights[:, None] / 2).T
     ends = legendre.legvander(np.array([-1.0, 1.0]), ORDER - 1) @ to_legendre
     return GaussRule((points + 1) / 2, weights / 2, to_legendre, ends)
+
+
+def restriction(ends: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m s s"]:
+    """Return the maps of Legendre coefficients on [0, 1] to those of the part [0, end].
+
+    Parameters
+    ----------
+    ends
+        Numbers in [0, 1], shape (m,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m, s, s): p(end x) has the coefficients `result[k] @ p` in P_n(2x - 1).
+    """
+    rule = gauss_rule()
+    within = legendre.legvander(2 * np.multiply.outer(ends, rule.nodes) - 1, ORDER - 1)
+    return np.asarray(rule.to_legendre @ within)
 
 
 def decay_integral(
@@ -163,9 +181,8 @@ def _tables() -> Float[np.ndarray, "bands modes weights"]:
 def _memory_weights_by_recurrence(z: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n k s"]:
     rule = gauss_rule()
     ends = np.append(rule.nodes, 1.0)
-    within = legendre.legvander(2 * np.multiply.outer(ends, rule.nodes) - 1, ORDER - 1)
     # L_l on [0, c_k], as coefficients of degree n: shape (n, k, l).
-    restricted = np.einsum("nq,kqm,ml->nkl", rule.to_legendre, within, rule.to_legendre)
+    restricted = np.moveaxis(restriction(ends) @ rule.to_legendre, 0, 1)
     y = z[:, None, None] * ends[:, None]
     shape = (len(z), ORDER + 1, ORDER)
     integral = decay_integral(np.broadcast_to(y, shape), restricted[:, None])

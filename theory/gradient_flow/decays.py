@@ -25,7 +25,7 @@ _NEGLIGIBLE = 100.0
 
 
 class DecayingSquares:
-    """The sums of v_n^2 and of a_n v_n^2 for v_n(S) = v_n(0) e^{-a_n S}.
+    """The sums of a_n^p v_n^2 for v_n(S) = v_n(0) e^{-a_n S}.
 
     Parameters
     ----------
@@ -54,14 +54,10 @@ class DecayingSquares:
         decay = np.exp(np.multiply.outer(-2 * S, self._rates[:alive]))
         return np.asarray(decay * self._weights[:alive])
 
-    def total(self, S: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """Return sum_n v_n(S)^2, shape (m,)."""
-        return np.asarray(np.sum(self._terms(S), axis=1))
-
-    def weighted(self, S: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """Return sum_n a_n v_n(S)^2, shape (m,)."""
+    def moment(self, power: int, S: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Return sum_n a_n^power v_n(S)^2, shape (m,)."""
         terms = self._terms(S)
-        return np.asarray(terms @ self._rates[: terms.shape[1]])
+        return np.asarray(terms @ self._rates[: terms.shape[1]] ** power)
 
 
 def _merge(

@@ -47,7 +47,7 @@ def eigenvalues(
     distinct, total, multiplicity = _merged(poles, weights)
     moved = total > 0
     kept = np.repeat(distinct, multiplicity - moved)
-    roots = _roots(distinct[moved], total[moved], np.count_nonzero(moved))
+    roots = _roots(distinct[moved], total[moved], int(np.count_nonzero(moved)))
     return np.sort(np.concatenate([kept, roots]))
 
 
@@ -56,7 +56,7 @@ def least_eigenvalue(poles: Float[np.ndarray, " n"], weights: Float[np.ndarray, 
     distinct, total, multiplicity = _merged(poles, weights)
     moved = total > 0
     kept = distinct[multiplicity > moved]
-    roots = _roots(distinct[moved], total[moved], min(1, np.count_nonzero(moved)))
+    roots = _roots(distinct[moved], total[moved], min(1, int(np.count_nonzero(moved))))
     return float(np.min(np.concatenate([kept[:1], roots])))
 
 
@@ -68,7 +68,8 @@ def _merged(
     distinct = np.full(int(np.max(labels, initial=-1)) + 1, np.inf)
     np.minimum.at(distinct, labels, poles)
     total = np.bincount(labels, weights, minlength=len(distinct))
-    return distinct, total, np.bincount(labels, minlength=len(distinct))
+    count = np.bincount(labels, minlength=len(distinct)).astype(np.int64)
+    return distinct, np.asarray(total, dtype=np.float64), count
 
 
 def _roots(

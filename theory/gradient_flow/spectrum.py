@@ -108,4 +108,4 @@ def _apart(
 ) -> Float[np.ndarray, " n"]:
     """Return |V - (its part along B)|, entry by entry, group by group."""
     along = np.bincount(labels, drive * entries) / np.bincount(labels, drive**2)
-    return np.abs(entries - along[labels] * drive)
+    return np.asarray(np.abs(entries - along[labels] * drive))

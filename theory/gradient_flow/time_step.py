@@ -1,0 +1,182 @@
+"""One step of the flow in time, by Radau collocation: near u = 0, and where balance says little.
+
+    V' = -u^2 a V + u B,   u' = <B, V> - u sum_ij a_ij V_ij^2,   S' = u^2.
+
+u is a polynomial on the step, and obeys its equation at the Radau nodes; at given u the equations
+for V are linear and independent of each other, so that only u is left to solve for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from numpy.polynomial import legendre
+
+from theory.gradient_flow.reduced import Point, Points, ReducedFlow
+
+__all__ = ["STAGES", "RadauRule", "TimeStep", "radau_rule", "time_step"]
+
+#: Nodes of a step after its start; the last one is its end.
+STAGES = 10
+
+_NEWTON_STEPS = 12
+
+#: Newton has converged when u moves by less than this part of its largest value.
+_CONVERGED = 1e-14
+
+#: A move this small is rounding if the next one is no smaller.
+_STALLED = 1e-11
+
+
+@dataclass(frozen=True)
+class RadauRule:
+    """The Radau IIA rule on [0, 1] with `STAGES` nodes.
+
+    Attributes
+    ----------
+    nodes
+        c_k, shape (s,).
+    integrals
+        A_kl = int_0^{c_k} L_l, shape (s, s).
+    to_legendre
+        Takes values at 0 and the nodes to the coefficients in P_n(2c - 1), shape (s + 1, s + 1).
+    """
+
+    nodes: Float[np.ndarray, " s"]
+    integrals: Float[np.ndarray, "s s"]
+    to_legendre: Float[np.ndarray, "s1 s1"]
+
+
+@cache
+def radau_rule() -> RadauRule:
+    """Return the rule: its nodes are the roots of P_s - P_{s-1} on [-1, 1]."""
+    difference = np.zeros(STAGES + 1)
+    difference[-2:] = -1.0, 1.0
+    points = np.sort(np.real(legendre.legroots(difference)))
+    derivative = legendre.legder(difference)
+    for _ in range(3):
+        points -= legendre.legval(points, difference) / legendre.legval(points, derivative)
+    points[-1] = 1.0
+    to_coefficients = np.linalg.inv(legendre.legvander(points, STAGES - 1))
+    antiderivatives = legendre.legint(to_coefficients, lbnd=-1, axis=0)
+    integrals = legendre.legvander(points, STAGES) @ antiderivatives / 2
+    with_start = np.linalg.inv(legendre.legvander(np.append(-1.0, points), STAGES))
+    return RadauRule((points + 1) / 2, integrals, with_start)
+
+
+class TimeStep:
+    """The flow on times [t, t + length].
+
+    Parameters
+    ----------
+    flow
+        What flows.
+    begin
+        The point at t.
+    length
+        Of the step, > 0.
+    u, V
+        At the nodes, shapes (s,) and (s, n).
+    """
+
+    def __init__(
+        self,
+        flow: ReducedFlow,
+        begin: Point,
+        length: float,
+        u: Float[np.ndarray, " s"],
+        V: Float[np.ndarray, "s n"],
+    ) -> None:
+        self.begin = begin
+        self.length = length
+        phase = begin.phase + length * radau_rule().integrals @ u**2
+        end = Point(begin.time + length, float(phase[-1]), V[-1], float(u[-1]))
+        self.end = flow.balanced(end)
+        fit = radau_rule().to_legendre
+        self._u = fit @ np.append(begin.u, u)
+        self._phase = fit @ np.append(begin.phase, phase)
+        self._V = fit @ np.vstack([begin.V, V])
+        #: Estimate of the relative error on the step: the last coefficients of u and of V.
+        self.defect = max(_tail(self._u[:, None]), _tail(self._V))
+
+    @property
+    def truncation(self) -> float:
+        """Estimate of the defect for the choice of the next step."""
+        return self.defect
+
+    def at(self, times: Float[np.ndarray, " m"]) -> Points:
+        """Return the points at these times of the step."""
+        values = legendre.legvander(2 * (times - self.begin.time) / self.length - 1, STAGES)
+        return Points(values @ self._phase, values @ self._V, values @ self._u)
+
+    def collocated_u(self, times: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Return the polynomial u at these times of the step."""
+        return self.at(times).u
+
+    def slope(self, times: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Return du/dt of the polynomial u at these times of the step."""
+        local = 2 * (times - self.begin.time) / self.length - 1
+        return np.asarray(2 / self.length * legendre.legval(local, legendre.legder(self._u)))
+
+
+def _tail(coefficients: npt.NDArray[np.float64]) -> float:
+    """Return the size of the last two coefficients of (columns of) a polynomial, relatively."""
+    size = np.linalg.norm(coefficients, axis=1)
+    return float(np.max(size[-2:]) / max(np.max(size), np.finfo(np.float64).tiny))
+
+
+def time_step(flow: ReducedFlow, begin: Point, length: float) -> TimeStep | None:
+    """Return the step of this length, or None if Newton's method does not find one.
+
+    Parameters
+    ----------
+    flow
+        What flows.
+    begin
+        Where the step starts.
+    length
+        In units of t.
+    """
+    rule = radau_rule()
+    A = length * rule.integrals
+    u = np.full(STAGES, begin.u)
+    previous = np.inf
+    for _ in range(_NEWTON_STEPS):
+        V, response = _driven(flow, begin, A, u)
+        phase = begin.phase + A @ u**2
+        cost = flow.weighted_squares(phase, V)
+        slope = flow.overlap(V) - u * cost
+        # d slope / d u, through V, through the phase of the quiet entries, and itself.
+        sensitivity = flow.drive - 2 * u[:, None] * flow.rates * V
+        jacobian = np.einsum("kn,nkl->kl", sensitivity, response)
+        jacobian += 4 * u[:, None] * flow.quiet.moment(2, phase)[:, None] * A * u
+        jacobian -= np.diag(cost)
+        move = np.linalg.solve(np.eye(STAGES) - A @ jacobian, u - begin.u - A @ slope)
+        if not np.all(np.isfinite(move)):
+            return None
+        u = u - move
+        scale = max(float(np.max(np.abs(u))), abs(begin.u))
+        size = float(np.max(np.abs(move))) / max(scale, np.finfo(np.float64).tiny)
+        if size <= _CONVERGED or previous <= size <= _STALLED:
+            V, _ = _driven(flow, begin, A, u)
+            return TimeStep(flow, begin, length, u, V)
+        previous = size
+    return None
+
+
+def _driven(
+    flow: ReducedFlow, begin: Point, A: npt.NDArray[np.float64], u: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return V at the nodes, shape (s, n), for u there, and dV_nk / du_l, shape (n, s, s).
+
+    (I + a A diag(u^2)) V = V(0) + B A u for each entry.
+    """
+    system = np.eye(STAGES) + flow.rates[:, None, None] * (A * u**2)
+    right = begin.V[:, None] + np.multiply.outer(flow.drive, A @ u)
+    V = np.linalg.solve(system, right[..., None])[..., 0]
+    source = flow.drive[:, None] - 2 * flow.rates[:, None] * V * u
+    return np.ascontiguousarray(V.T), np.linalg.solve(system, A * source[:, None, :])
