@@ -2,17 +2,27 @@
 
 Write l = L - L(0) = 1/2 u^2 <a o V, V> - u <B, V> and c for the balance u^2 - |V|_F^2.
 
-*Small scale.* If l(0) < 0, then u never vanishes, because l = 0 where u = 0 and l does not
-increase. By |<B, V>| <= |B| |V| the product s = u |V| obeys 1/2 min(a) s^2 - |B| s <= l(0) at all
-times, so that s >= (|B| - sqrt(|B|^2 + 2 min(a) l(0))) / min(a) >= -l(0) / |B|, and
+*By the level of the loss.* If l(0) < 0, then u never vanishes, because l = 0 where u = 0 and l does
+not increase. By |<B, V>| <= |B| |V| the product s = u |V| obeys 1/2 min(a) s^2 - |B| s <= l(0) at
+all times, so that s >= (|B| - sqrt(|B|^2 + 2 min(a) l(0))) / min(a) >= -l(0) / |B|, and
 u^2 (u^2 - c) = s^2.
 
-*Every scale.* If B_ij V_ij(0) >= 0 for all ij, as for every start of Assumption 3 where B is
-diagonal, then it stays so while u > 0, by dV/dt = -u^2 a o V + u B, so that p = <B, V> >= 0 and
-dp/dt >= u |B|^2 - max(a) u^2 p. From du/dt = p - u <a o V, V> >= -u <a o V, V> the sign of u cannot
-change. If also c >= 0, then <a o V, V> <= max(a) u^2, and w = u + p / |B| has
-dw/dt >= (|B| - max(a) u^2) w: w can fall only where u, and so w, is above sqrt(|B| / max(a)). As
-p <= |B| u, this gives u >= w/2 >= 1/2 min(w(0), sqrt(|B| / max(a))): no threshold is needed.
+*At every scale.* Let p_g be the sum of B_ij V_ij over the entries whose curvature is g, and call a
+start with u > 0 *aligned* if p_g >= 0 for every g; every start of Assumption 3 is, where B is
+diagonal, because the diagonal of a positive semidefinite matrix is not negative. From
+dV/dt = -u^2 a o V + u B follows dp_g/dt = u |B_g|^2 - u^2 g p_g, so that p_g >= 0 stays while
+u > 0. Hence p = <B, V> >= 0 and du/dt = p - u <a o V, V> >= -u <a o V, V>: u keeps its sign. Now
+let A = max(a) and w = u + p / |B|. Then
+
+    dw/dt - (|B| - A u^2) w
+        = A u c + u sum_ij (A - a_ij) V_ij^2 + u^2 / |B| sum_g (A - g) p_g >= A u c.
+
+As u <= w, w can fall only where u^2, and so w^2, is above |B| / A - max(-c, 0): at all times w^2 is
+at least m = min(w(0)^2, |B| / A - max(-c, 0)). By p <= |B| |V| = |B| sqrt(u^2 - c) this gives
+u >= (w^2 + c) / (2 w) >= (m + c) / (2 sqrt(m)) if m > |c|; that is
+u >= 1/2 min(w(0), sqrt(|B| / A)) for balanced starts: no threshold is needed.
+
+*PL.* |dL/dV|^2 = sum_ij u^2 a_ij^2 (u V_ij - B_ij/a_ij)^2 >= 2 u^2 min(a) (L - min L).
 """
 
 from __future__ import annotations
@@ -23,11 +33,15 @@ import numpy as np
 from jaxtyping import Float
 
 from theory.gradient_flow.problem import FlowProblem, FlowState
+from theory.gradient_flow.rank_one import groups
 
 __all__ = ["SharpBounds", "sharp_bounds"]
 
-#: Entries below this, relative to the norm of the start, are rounding of a change of basis.
+#: Sums below this, relative to the sizes of what is summed, are rounding of a change of basis.
 _ROUNDING = 1e-14
+
+#: The error of u^2 - |V|_F^2 in units of u^2 + |V|_F^2, with room.
+_BALANCE_ROUNDING = 2e-15
 
 
 @dataclass(frozen=True)
@@ -59,9 +73,9 @@ class SharpBounds:
         return 2 * overlap / cost if cost > 0 else np.inf
 
     @property
-    def scale_ratio(self) -> float:
-        """Return u^2 / `threshold`; l(0) < 0 if it is between 0 and 1."""
-        return self.u**2 / self.threshold
+    def level(self) -> float:
+        """Return l(0) = L - L(0) at the start."""
+        return self.u**2 * self._cost / 2 - self.u * self._overlap
 
     @property
     def balance(self) -> float:
@@ -70,34 +84,47 @@ class SharpBounds:
 
     @property
     def aligned(self) -> bool:
-        """Say whether B_ij V_ij >= 0 for all ij: then the flow converges at every scale."""
-        rounding = _ROUNDING * float(np.linalg.norm(self.V)) * np.abs(self.drive)
-        return bool(np.all(self.drive * self.V >= -rounding))
+        """Say whether p_g >= 0 for every curvature g: then the flow converges at every scale.
+
+        For B_ij V_ij >= 0 at all entries it is so in any case. Up to rounding of the basis.
+        """
+        active = self.drive != 0
+        labels = groups(self.curvature[active])
+        overlaps = np.bincount(labels, (self.drive * self.V)[active])
+        sizes = np.sqrt(np.bincount(labels, self.drive[active] ** 2))
+        return bool(np.all(overlaps >= -_ROUNDING * float(np.linalg.norm(self.V)) * sizes))
 
     @property
     def u_squared_by_level(self) -> float:
         """The lower bound on u(t)^2 that follows from l(t) <= l(0), if l(0) < 0 or c > 0; else 0.
 
-        (c + sqrt(c^2 + 4 s^2)) / 2 for the s of the module's text. Attained at t = 0 if B has one
-        nonzero curvature, V is along B, and u^2 is at most its limit (d = 1 from a small scale).
+        (c + sqrt(c^2 + 4 s^2)) / 2 for the s of the module's text. Attained at t = 0 if all entries
+        with B_ij != 0 have the curvature min(a), V is along B, and u^2 at most its limit: as for
+        d = 1 from a small scale.
         """
         drive = float(np.linalg.norm(self.drive))
         least = float(np.min(self.curvature))
-        level = min(0.0, self.u**2 * self._cost / 2 - self.u * self._overlap)
+        level = min(0.0, self.level)
         s = -2 * level / (drive + np.sqrt(max(0.0, drive**2 + 2 * least * level)))
-        c, root = self.balance, np.hypot(self.balance, 2 * s)
+        c = self._least_balance
+        root = np.hypot(c, 2 * s)
         if c >= 0:
             return float(c + root) / 2
         return float(2 * s**2 / (root - c))
 
     @property
     def u_squared_at_every_scale(self) -> float:
-        """The lower bound on u(t)^2 if the start is aligned and c >= 0, for every scale; else 0."""
-        if not self.aligned or self.balance < -_ROUNDING * self.u**2:
+        """The lower bound on u(t)^2 of an aligned start, at every scale: (m + c)^2 / (4 m).
+
+        c or 0 where m is at most |c|, and 0 if the start is not aligned. Attained for d = 1 at
+        t = 0 if w(0)^2 <= |B| / max(a).
+        """
+        if not self.aligned:
             return 0.0
-        drive = float(np.linalg.norm(self.drive))
+        drive, c = float(np.linalg.norm(self.drive)), self._least_balance
         w = self.u + max(0.0, self._overlap) / drive
-        return min(w**2, drive / float(np.max(self.curvature))) / 4
+        m = min(w**2, drive / float(np.max(self.curvature)) - max(-c, 0.0))
+        return (m + c) ** 2 / (4 * m) if m > abs(c) else max(c, 0.0)
 
     @property
     def u_squared(self) -> float:
@@ -108,6 +135,11 @@ class SharpBounds:
     def pl_constant(self) -> float:
         """A constant mu with |grad L|^2 >= mu (L - min L) along the flow: 2 min(a) u_squared."""
         return 2 * float(np.min(self.curvature)) * self.u_squared
+
+    @property
+    def _least_balance(self) -> float:
+        """A number below c: the bounds grow with c, and c is a difference."""
+        return self.balance - _BALANCE_ROUNDING * (self.u**2 + float(np.sum(self.V**2)))
 
     @property
     def _overlap(self) -> float:
@@ -129,6 +161,7 @@ def sharp_bounds(problem: FlowProblem, start: FlowState) -> SharpBounds:
     U, u = problem.state(start.U, start.u)
     if u <= 0:
         raise ValueError(
-            f"u is {u!r}; expected u > 0: the flow is symmetric, so change the signs of U and u"
+            f"sharp_bounds: u is {u!r}; expected u > 0: the flow is symmetric under"
+            " (U, u) -> (-U, -u), so change the signs of both"
         )
     return SharpBounds(problem.curvature, problem.drive, problem.in_eigenbasis(U), u)
