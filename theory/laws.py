@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
-from scipy import special, stats
+from scipy import special
 
 from theory.validation import Problems
 
@@ -255,7 +255,7 @@ class LogNormal(DistributedLaw):
         whole = exp(power * m + (power * s) ** 2 / 2)
         with np.errstate(divide="ignore"):
             standard = (np.log(np.maximum(upper, 0.0)) - m - power * s**2) / s
-        return np.asarray(whole * stats.norm.cdf(standard))
+        return np.asarray(whole * special.ndtr(standard))
 
 
 _FINITE_MOMENTS = "the theorem assumes positive eigenvalues with finite third moments"
