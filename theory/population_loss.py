@@ -66,9 +66,9 @@ class PopulationLoss:
     Examples
     --------
     >>> import numpy as np
-    >>> loss = PopulationLoss(np.diag([1.0, 2.0]), prompt_length=4)
+    >>> loss = PopulationLoss(np.diag([1.0, 4.0]), prompt_length=4)
     >>> loss([0, 0], [0, 0], np.zeros((2, 2)), 1.0)  # predicts 0: tr(Lambda)/2
-    1.5
+    2.5
     """
 
     def __init__(

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sympy import QQ
 
+from tests.theory.prompt_grid import gaussian, prompt_grid
 from theory.gradient_flow import FlowProblem, FlowState
 from theory.linear_attention import LinearAttention
 from theory.moments.algebra import Matrix, Vector, matrix, vector
+from theory.moments.coordinate import CoordinateMoments
 from theory.moments.evaluation import derivative, evaluate
 from theory.moments.expression import Expression, scalar
 from theory.moments.layer import derive_loss
@@ -82,6 +85,26 @@ def test_the_loss_is_the_derived_one(d: int, seed: int, plain: bool) -> None:
     assert case.loss(*case.at) == pytest.approx(exact, rel=1e-13, abs=1e-13 * case.size())
 
 
+@pytest.mark.parametrize(("d", "N"), [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
+def test_the_layer_itself_has_this_loss(d: int, N: int) -> None:
+    """Its own predictions on a grid of prompts, whose means are exact up to rounding."""
+    rng = RNG([d, N])
+    root, tasks_root = rng.standard_normal((2, d, d))
+    grid = prompt_grid(root, gaussian(tasks_root, 3), N, 0.6)
+    loss = PopulationLoss(root @ root.T, N, tasks_root @ tasks_root.T, 0.6)
+    for used in (
+        (1, 1, 1, 1),
+        (0, 0, 1, 1),
+        (1, 1, 1, 0),
+        (1, 1, 0, 1),
+        (1, 0, 1, 1),
+        (0, 1, 1, 1),
+    ):
+        blocks = LayerBlocks.unstack(rng.standard_normal((d + 1) ** 2))
+        some = [kept * block for kept, block in zip(used, blocks, strict=True)]
+        assert grid.loss(*some) == pytest.approx(loss(*some), rel=1e-11)
+
+
 @settings(max_examples=20, deadline=None)
 @given(d=st.integers(1, 4), seed=st.integers(0, 2**32 - 1), plain=st.booleans())
 def test_two_derivatives_are_those_of_the_derived_loss(d: int, seed: int, plain: bool) -> None:
@@ -103,6 +126,52 @@ def test_every_entry_of_gradient_and_hessian(d: int) -> None:
     hessian = case.loss.hessian(*case.at)
     np.testing.assert_allclose(hessian, expected, rtol=1e-12, atol=1e-12 * case.size())
     np.testing.assert_array_equal(hessian, hessian.T)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_two_derivatives_are_those_of_the_coordinate_engine(d: int) -> None:
+    """Which knows no words: polynomials of sympy, differentiated by sympy."""
+    moments, rng = CoordinateMoments(d), RNG(d)
+    polynomial = moments.population_loss(moments.task_factor, moments.noise_std)
+    at, factor = eighths(rng, (d + 1) ** 2), np.tril(eighths(rng, d, d))
+    eigenvalues, below = np.arange(1.0, d + 1), np.tril_indices(d)
+    rows = [entry for row in moments.U11 for entry in row]
+    weights = [*moments.u12, *moments.u21, *rows, moments.u_1]
+    triangle = [moments.task_factor[i][j] for i, j in zip(*below, strict=True)]
+    letters = [*moments.eigenvalues, *triangle, moments.noise_std, moments.inverse_length]
+    numbers = [*at, *eigenvalues, *factor[below], 0.5, 0.25]
+    exact = [QQ(*float(number).as_integer_ratio()) for number in numbers]
+    point = list(zip([*weights, *letters], exact, strict=True))
+
+    def value(derivative: Any) -> float:
+        return float(Fraction(str(derivative.evaluate(point))))
+
+    loss, blocks = (
+        PopulationLoss(np.diag(eigenvalues), 4, factor @ factor.T, 0.5),
+        LayerBlocks.unstack(at),
+    )
+    assert loss(*blocks) == pytest.approx(value(polynomial), rel=1e-13)
+    slopes = [polynomial.diff(z) for z in weights]
+    np.testing.assert_allclose(loss.gradient(*blocks).stacked, [*map(value, slopes)], rtol=1e-12)
+    curvature = [[value(slope.diff(z)) for z in weights] for slope in slopes]
+    np.testing.assert_allclose(loss.hessian(*blocks), curvature, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 3, 6])
+def test_two_derivatives_are_limits_of_differences(d: int) -> None:
+    rng, h = RNG(d), 1e-4
+    root, tasks = rng.standard_normal((2, d, d))
+    loss = PopulationLoss(root @ root.T + np.eye(d), 3, tasks @ tasks.T, 0.7)
+    at = rng.standard_normal((d + 1) ** 2) / d
+    slope, rows = [], []
+    for step in h * np.eye(len(at)):
+        up, down = LayerBlocks.unstack(at + step), LayerBlocks.unstack(at - step)
+        slope.append((loss(*up) - loss(*down)) / (2 * h))
+        rows.append((loss.gradient(*up).stacked - loss.gradient(*down).stacked) / (2 * h))
+    blocks = LayerBlocks.unstack(at)
+    gradient, hessian = loss.gradient(*blocks).stacked, loss.hessian(*blocks)
+    np.testing.assert_allclose(gradient, slope, atol=1e-6 * np.max(np.abs(slope)))
+    np.testing.assert_allclose(hessian, rows, atol=1e-6 * np.max(np.abs(hessian)))
 
 
 @settings(max_examples=30, deadline=None)

@@ -132,15 +132,44 @@ class CoordinateMoments:
         covariates = zip(self.example + self.query, 2 * self.eigenvalues, strict=True)
         self.variances = dict(covariates) | dict.fromkeys((*self.normal, self.noise), 1)
 
-    def population_loss(
-        self, task_factor: Matrix | None = None, noise_std: Polynomial = 0
-    ) -> Polynomial:
-        """Derive L = 1/2 E (yhat - w'x_query)^2 of the full layer, for labels y = w'x + sigma eps.
+    def population_loss_given_task(self, task: Vector, noise_std: Polynomial = 0) -> Polynomial:
+        """Derive L = 1/2 E[(yhat - w'x_query)^2 | w] of the full layer, for labels w'x + sigma eps.
 
         With f_i = (u12'x_i + u_1 y_i)(x_i'U11 x_query + y_i u21'x_query) for the examples and
         h = u12'x_query x_query'U11 x_query for the query's own column,
         yhat = (f_1 + ... + f_N + h) / N. Given w and the query the f_i are independent, so that
         E (f_1 + ... + f_N)^2 = N E f^2 + N (N-1) (E f)^2.
+
+        Parameters
+        ----------
+        task
+            w, shape (d,): of ring elements or integers, such as the attribute `normal`.
+        noise_std
+            sigma: a ring element or an integer, such as the attribute `noise_std`.
+
+        Returns
+        -------
+        PolyElement
+            L, in the eigenvalues, the weights, 1/N, and the symbols of the arguments.
+
+        Notes
+        -----
+        Source: Zhang et al. 2024, eqs. (6) and (8), here with noise.
+        """
+        x, z, w = self.example, self.query, task
+        y = dot(w, x) + noise_std * self.noise
+        keyed = [dot(row, z) for row in self.U11]
+        one = (dot(self.u12, x) + self.u_1 * y) * (dot(x, keyed) + y * dot(self.u21, z))
+        own = self.inverse_length * dot(self.u12, z) * dot(z, keyed) - dot(w, z)
+        mean = self._expectation(one, (*x, self.noise))
+        square = self.inverse_length * one**2 + (1 - self.inverse_length) * mean**2
+        error = square + 2 * mean * own + own**2
+        return self._expectation(error, (*x, *z, self.noise)) / 2
+
+    def population_loss(
+        self, task_factor: Matrix | None = None, noise_std: Polynomial = 0
+    ) -> Polynomial:
+        """Derive L = 1/2 E (yhat - w'x_query)^2: the mean over w of `population_loss_given_task`.
 
         Parameters
         ----------
@@ -154,20 +183,9 @@ class CoordinateMoments:
         -------
         PolyElement
             L, in the eigenvalues, the weights, 1/N, and the symbols of the arguments.
-
-        Notes
-        -----
-        Source: Zhang et al. 2024, eqs. (6) and (8), here with a task law and noise.
         """
-        x, z = self.example, self.query
         w = self.normal if task_factor is None else [dot(row, self.normal) for row in task_factor]
-        y = dot(w, x) + noise_std * self.noise
-        keyed = [dot(row, z) for row in self.U11]
-        one = (dot(self.u12, x) + self.u_1 * y) * (dot(x, keyed) + y * dot(self.u21, z))
-        own = self.inverse_length * dot(self.u12, z) * dot(z, keyed) - dot(w, z)
-        mean = self._expectation(one, (*x, self.noise))
-        square = self.inverse_length * one**2 + (1 - self.inverse_length) * mean**2
-        return self._expectation(square + 2 * mean * own + own**2, self.variances) / 2
+        return self._expectation(self.population_loss_given_task(w, noise_std), self.normal)
 
     def _expectation(self, polynomial: Polynomial, over: Iterable[Polynomial]) -> Polynomial:
         return expectation(polynomial, {z: self.variances[z] for z in over})

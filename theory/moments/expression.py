@@ -35,7 +35,9 @@ class Expression:
     terms: dict[Monomial, Fraction]
 
     def __init__(self, terms: Mapping[Monomial, Number]) -> None:
-        self.terms = {m: Fraction(c) for m, c in terms.items() if c}
+        self.terms = {
+            m: c if isinstance(c, Fraction) else Fraction(c) for m, c in terms.items() if c
+        }
 
     @classmethod
     def constant(cls, value: Number) -> Expression:

@@ -1,7 +1,10 @@
 """The full loss: two exact engines, the readable formula, and a sum over examples agree exactly."""
 
+import time
 from fractions import Fraction
+from functools import cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +19,30 @@ from theory.moments.evaluation import derivative, evaluate, substitute
 from theory.moments.expression import Expression, scalar
 from theory.moments.layer import INVERSE_LENGTH, LAMBDA, NOISE, TASKS, U11, U12, U21, U_1
 
-DERIVED = layer.derive_loss()
+DERIVED, CLOSED = layer.derive_loss(), layer.closed_loss()
 
 
 def test_the_readable_formula_is_the_derived_one():
-    assert layer.closed_loss() == DERIVED
+    assert CLOSED == DERIVED
     assert len(DERIVED) == 41
+
+
+def test_the_words_take_far_less_than_five_seconds():
+    """About 0.01 s; the issue asks for 5 s, and this for a tenth of it."""
+    functions = layer.derive_loss, layer.derive_loss_given_task
+    for function in functions:
+        function.cache_clear()
+    start = time.process_time()
+    assert layer.derive_loss() == DERIVED
+    assert time.process_time() - start < 0.5
+    assert [function.cache_info().misses for function in functions] == [1, 1]
+
+
+@cache
+def in_coordinates(d: int) -> tuple[CoordinateMoments, Any]:
+    """The loss by the coordinate engine, with symbols for S = TT' and sigma."""
+    moments = CoordinateMoments(d)
+    return moments, moments.population_loss(moments.task_factor, moments.noise_std)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 4])
@@ -32,34 +53,56 @@ def test_both_engines_derive_the_same_loss(d):
     assert evaluate(plain, values(moments, general=False)) == moments.population_loss()
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
 def test_both_engines_derive_the_same_loss_for_general_tasks(d):
-    moments = CoordinateMoments(d)
-    expected = moments.population_loss(moments.task_factor, moments.noise_std)
+    moments, expected = in_coordinates(d)
     assert evaluate(DERIVED, values(moments, general=True)) == expected
 
 
-def test_a_change_of_any_coefficient_by_one_percent_is_rejected_by_both_engines():
-    moments = CoordinateMoments(2)
-    expected = moments.population_loss(moments.task_factor, moments.noise_std)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_both_engines_derive_the_same_loss_given_the_task(d):
+    moments = CoordinateMoments(d)
+    expected = moments.population_loss_given_task(moments.normal, moments.noise_std)
+    given = values(moments, general=True) | {"w": objects(moments.normal, (d,))}
+    assert evaluate(layer.derive_loss_given_task(), given) == expected
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_change_of_any_coefficient_by_one_percent_is_rejected_by_both_engines(d):
+    moments, expected = in_coordinates(d)
     given = values(moments, general=True)
     monomials = DERIVED.monomials()
-    in_coordinates = [evaluate(monomial, given) for monomial in monomials]
-    assert sum(in_coordinates) == expected
     assert sum(monomials, Expression({})) == DERIVED
-    for i, (monomial, polynomial) in enumerate(zip(monomials, in_coordinates, strict=True)):
-        wrong = [*monomials[:i], monomial * Fraction(101, 100), *monomials[i + 1 :]]
-        assert sum(wrong, Expression({})) != DERIVED
-        assert sum(in_coordinates) + polynomial / 100 != expected
+    for monomial in monomials:
+        wrong = DERIVED + monomial * Fraction(1, 100)
+        assert wrong != CLOSED
+        assert evaluate(wrong, given) != expected
+
+
+@pytest.mark.parametrize("term", range(len(layer.SHORT_LOSS)))
+def test_a_change_of_any_coefficient_of_the_readable_formula_is_rejected_too(term):
+    change = layer.SHORT_LOSS.monomials()[term] * Fraction(1, 100)
+    wrong = substitute(layer.SHORT_LOSS + change, layer.ABBREVIATIONS)
+    assert wrong != DERIVED
+    moments, expected = in_coordinates(2)
+    assert evaluate(wrong, values(moments, general=True)) != expected
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_change_of_any_coefficient_of_the_coordinate_engine_is_rejected_by_the_words(d):
+    moments, expected = in_coordinates(d)
+    found = evaluate(DERIVED, values(moments, general=True))
+    for monomial, coefficient in expected.iterterms():
+        wrong = expected + moments.ring.from_dict({monomial: coefficient / 100})
+        assert found != wrong
 
 
 @pytest.mark.parametrize("name", ["1/N", "S", "sigma", "u", "p", "q", "U", "Lambda"])
 def test_a_change_of_any_letter_is_seen(name):
     """Nothing in the comparison is vacuous: each letter matters to both sides."""
-    moments = CoordinateMoments(2)
+    moments, expected = in_coordinates(2)
     given = values(moments, general=True)
     changed = given | {name: given[name] * 2}
-    expected = moments.population_loss(moments.task_factor, moments.noise_std)
     assert evaluate(DERIVED, changed) != expected
 
 
@@ -119,7 +162,14 @@ def test_lemma_10_follows_for_every_d_and_N():
     assert printed == ((U_1**2 * (G @ U11 @ LAMBDA) - U_1 * (LAMBDA @ LAMBDA)).T @ V).trace()
 
 
-def test_the_abbreviations_print_a_formula():
-    assert str(2 * layer.SHORT_LOSS).startswith("tr(Lambda S) + (1 + 1/N) g'Lambda g - 2 tr(")
-    M = layer.ABBREVIATIONS["M"]
-    assert U_1 * U11 + outer(U12, U21) == M
+def test_the_formula_is_printed():
+    assert str(2 * layer.SHORT_LOSS) == (
+        "tr(Lambda S) + (1 + 1/N) g'Lambda g - 2 tr(Lambda M Lambda S)"
+        " + (1 + 1/N) tr(Lambda M Lambda M' Lambda S)"
+        " + (2 + 4/N) u^2 tr(Lambda S Lambda S) q'Lambda q + 2/N g'Lambda r"
+        " + 1/N c p'Lambda p q'Lambda q + 1/N tr(Lambda U Lambda U') p'Lambda p"
+        " + 1/N c^2 u^2 q'Lambda q + 1/N c u^2 tr(Lambda U Lambda U')"
+        " + 4/N u p'Lambda S Lambda U Lambda q + 1/N^2 r'Lambda r"
+        " + 4/N^2 p'Lambda V Lambda V Lambda p + 2/N^2 tr(Lambda V Lambda V) p'Lambda p"
+    )
+    assert U_1 * U11 + outer(U12, U21) == layer.ABBREVIATIONS["M"]

@@ -1,5 +1,6 @@
 """Words are canonical, and the algebra of letters is that of arrays."""
 
+import doctest
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theory import moments, population_loss
 from theory.moments import words
 from theory.moments.algebra import Matrix, identity, matrix, outer, symmetric, vector
 from theory.moments.evaluation import derivative, evaluate, substitute
@@ -146,3 +148,8 @@ def test_formulas_are_printed():
     assert str(Expression({})) == "0"
     assert repr(u * A + outer(a, b)) == "(u) A + (1) a (b)'"
     assert repr(Matrix([])) == "0"
+
+
+@pytest.mark.parametrize("module", [moments, population_loss])
+def test_the_examples_in_the_docstrings_run(module):
+    assert doctest.testmod(module) == (0, 4 if module is moments else 3)
