@@ -17,6 +17,9 @@ from theory.gradient_flow.trajectory import pl_ratio_at
 SEEDS = st.integers(0, 10_000)
 FAMILY = st.sampled_from(FAMILIES)
 
+#: Of u^2 - |U|_F^2 in units of u^2: the sum of d^2 squares, and two rotations before it.
+BALANCE_ROUNDING = 16 * np.finfo(np.float64).eps
+
 
 def any_start(problem: FlowProblem, seed: int) -> FlowState:
     """Random U, balanced or not, of all sizes, u > 0."""
@@ -73,10 +76,14 @@ def test_aligned_starts_are_bounded_at_every_scale(family, dim, seed, exponent):
     assert flow.converged
     times = np.append(0.0, np.geomspace(1e-20, 1, 60) * flow.horizon)
     assert np.min(flow.u(times)) ** 2 >= bounds.u_squared * (1 - 1e-9)
-    # At 1e6 a balanced start is one only up to its rounding, a balance of 1e-4.
-    limit = problem.limit(problem.balance(start))
-    assert flow.final.u == pytest.approx(limit.u, rel=1e-10)
-    assert np.linalg.norm(flow.final.U - limit.U) <= 1e-10 * limit.u
+    # The balance is a difference of squares of the size of u(0)^2, and known to their rounding: at
+    # scale 1e6 to 1e-3 only. So is the limit, which depends on it.
+    balance, rounding = problem.balance(start), BALANCE_ROUNDING * start.u**2
+    low, high = (problem.limit(balance + sign * rounding) for sign in (-1, 1))
+    room = 1e-10 * high.u
+    assert low.u - room <= flow.final.u <= high.u + room
+    middle = problem.limit(balance)
+    assert np.linalg.norm(flow.final.U - middle.U) <= room + np.linalg.norm(high.U - low.U)
 
 
 @given(FAMILY, st.integers(1, 4), SEEDS)
