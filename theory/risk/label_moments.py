@@ -63,6 +63,11 @@ class LabelMoments:
         weighted_covariance: npt.ArrayLike,
     ) -> None:
         problems = Problems("LabelMoments")
+        if not all(_finite(moment) for moment in (covariance, cross, weighted_covariance)):
+            problems.add(
+                "E xx', E xy or E y^2 xx' is not finite; Theorem 5 assumes that they are: without"
+                " them there is no risk to compute (E y^2 alone may be infinite)"
+            )
         lam = problems.covariance("covariance (E xx')", covariance)
         mean = problems.array("cross (E xy)", cross, ("d",))
         weighted = problems.covariance(
@@ -147,7 +152,8 @@ class LabelMoments:
         Raises
         ------
         ValueError
-            If Lambda is not positive definite, s < 0, or the grid has more than 4,000,000 points.
+            If Lambda is not positive definite, s < 0, the grid has more than 4,000,000 points, or
+            the function does not return one finite label for each point.
         """
         problems = Problems("LabelMoments.of_function")
         lam = problems.covariance("covariance (Lambda)", covariance)
@@ -162,18 +168,25 @@ class LabelMoments:
         assert lam is not None
         standard, weights = _gauss_hermite(count, len(lam))
         points = standard @ np.linalg.cholesky(lam).T
-        y = function(points)
+        y = problems.array("the result of function", function(points), ("n",))
+        if y is not None and len(y) != len(points):
+            problems.add(f"function gives {len(y)} labels for {len(points)} points; expected (n,)")
+        problems.raise_if_any()
+        assert y is not None
         weighted = np.einsum("n,n,ni,nj->ij", weights, y**2, points, points) + s**2 * lam
         square = float(weights @ y**2) + s**2
         return cls(lam, square, (weights * y) @ points, (weighted + weighted.T) / 2)
 
     @classmethod
-    def from_samples(
-        cls, covariates: Float[np.ndarray, "n d"], labels: Float[np.ndarray, " n"]
-    ) -> LabelMoments:
+    def from_samples(cls, covariates: npt.ArrayLike, labels: npt.ArrayLike) -> LabelMoments:
         """Return the moments of the empirical law of n pairs (x, y), about x = 0.
 
         `theory.risk.risk_from_samples` tells what the sampling does to the risk.
+
+        Parameters
+        ----------
+        covariates, labels
+            Real, shapes (n, d) and (n,).
 
         Raises
         ------
@@ -213,6 +226,12 @@ class LabelMoments:
     def spread(self) -> Float[np.ndarray, "d d"]:
         """The covariance Sigma = E y^2 xx' - (E xy)(E xy)' of yx, shape (d, d): eq. (15)."""
         return np.asarray(self.weighted_covariance - np.outer(self.cross, self.cross))
+
+
+def _finite(moment: npt.ArrayLike) -> bool:
+    """Tell whether there is no infinite entry; other faults are told by the checks of shapes."""
+    given = np.asarray(moment)
+    return given.dtype.kind not in "fiu" or not np.any(np.isinf(given))
 
 
 def _check_consistency(

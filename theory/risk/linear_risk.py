@@ -13,6 +13,7 @@ E y_query^2.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import NamedTuple, SupportsFloat, SupportsIndex
 
@@ -142,7 +143,7 @@ class QueryMoments:
 
 
 def linear_risk(
-    product: Float[np.ndarray, "d d"],
+    product: npt.ArrayLike,
     prompt: LabelMoments,
     num_examples: SupportsIndex,
     query: QueryMoments | None = None,
@@ -236,7 +237,7 @@ def theorem_5_bias(
 
 
 def shifted_risk(
-    product: Float[np.ndarray, "d d"],
+    product: npt.ArrayLike,
     covariance: npt.ArrayLike,
     task_covariance: npt.ArrayLike,
     noise_std: SupportsFloat,
@@ -303,9 +304,9 @@ def shifted_risk(
 
 
 def risk_from_samples(
-    product: Float[np.ndarray, "d d"],
-    covariates: Float[np.ndarray, "n d"],
-    labels: Float[np.ndarray, " n"],
+    product: npt.ArrayLike,
+    covariates: npt.ArrayLike,
+    labels: npt.ArrayLike,
     num_examples: SupportsIndex,
 ) -> SampledRisk:
     """Estimate the risk on a law from n of its pairs, with a standard error.
@@ -327,21 +328,21 @@ def risk_from_samples(
     ValueError
         As `LabelMoments.from_samples` and `linear_risk`, or if n < 2.
     """
-    n = len(covariates)
-    if n < 2:
-        raise ValueError(f"risk_from_samples: {n} pair(s); expected n >= 2 for a standard error")
     moments = LabelMoments.from_samples(covariates, labels)
     breakdown = linear_risk(product, moments, num_examples)
-    A, m, M = product, moments.cross, int(num_examples)
-    yx = labels[:, None] * covariates
+    A, x, y = (np.asarray(given, dtype=np.float64) for given in (product, covariates, labels))
+    if len(x) < 2:
+        raise ValueError("risk_from_samples: 1 pair; expected n >= 2 for a standard error")
+    m, M = moments.cross, operator.index(num_examples)
+    yx = y[:, None] * x
     K = A.T @ moments.covariance @ A
-    mapped = covariates @ A
+    mapped = x @ A
     # The derivative in the direction of one pair's moments: of E y^2, r'Am, m'A'QAm, E y^2 xx'.
-    linear = labels**2 - 2 * yx @ (A + A.T) @ m
+    linear = y**2 - 2 * yx @ (A + A.T) @ m
     linear += (1 - 1 / M) * (2 * yx @ K @ m + (mapped @ m) ** 2)
     linear += np.einsum("ni,ij,nj->n", yx, K, yx) / M
     linear += np.einsum("ni,ij,nj->n", mapped, moments.weighted_covariance, mapped) / M
-    return SampledRisk(breakdown, float(np.std(linear, ddof=1) / np.sqrt(n)))
+    return SampledRisk(breakdown, float(np.std(linear, ddof=1) / np.sqrt(len(x))))
 
 
 def _check_query(

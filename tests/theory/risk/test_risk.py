@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from theory import PromptBatch
@@ -18,6 +20,7 @@ from theory.risk import (
     expected_chain,
     linear_risk,
     random_covariance_risk,
+    risk_from_samples,
     shifted_risk,
     theorem_5_bias,
     weight_chain,
@@ -64,7 +67,7 @@ def test_the_chains_are_ordered_and_their_first_side_is_the_risk(eigenvalues, N)
     risk = shifted_risk(A, lam, np.eye(len(lam)), 0.0, M)
     assert_allclose([float(chain.variance), float(chain.bias)], risk[1:], rtol=1e-8)
     assert chain.variance < chain.variance_bound
-    assert chain.bias < chain.bias_first <= chain.bias_kantorovich <= chain.bias_condition
+    assert chain.bias < chain.bias_first <= chain.bias_extreme <= chain.bias_condition
     assert chain.bias < chain.bias_uniform
     assert min(chain.looseness.values()) > 0
     w = list(range(1, len(lam) + 1))
@@ -89,6 +92,67 @@ def test_the_exponential_example_in_fractions(d, N):
     assert float(sum(found.risk)) == pytest.approx(
         2 * FlowProblem.random_diagonal(laws, N).minimal_loss, rel=1e-12
     )
+
+
+EIGENVALUES = st.lists(st.fractions(Fraction(1, 100), 100), min_size=1, max_size=5)
+LENGTHS = st.integers(1, 10**6)
+
+
+@given(EIGENVALUES, LENGTHS, LENGTHS)
+def test_the_chain_is_ordered_for_every_spectrum(eigenvalues, N, M):
+    chain = expected_chain(eigenvalues, N, M)
+    assert 0 < chain.variance < chain.variance_bound
+    assert 0 < chain.bias < min(chain.bias_first, chain.bias_uniform)
+    assert chain.bias_first <= chain.bias_extreme <= chain.bias_condition
+    assert chain.exact < chain.corollary_6
+    # What Gamma >= Lambda loses lies between the factors of the extreme eigenvalues.
+    trace, loss = sum(eigenvalues), chain.bias_first / chain.bias
+    small, large = ((1 + (1 + trace / x) / N) ** 2 for x in (max(eigenvalues), min(eigenvalues)))
+    assert small <= loss <= large
+
+
+@given(st.integers(2, 7), st.fractions(1, 1000), LENGTHS)
+def test_the_condition_step_loses_a_factor_4_at_most(d, kappa, N):
+    half = d // 2
+    chain = expected_chain([Fraction(1)] * (d - half) + [kappa] * half, N, 1)
+    assert chain.bias_extreme == chain.bias_first
+    assert chain.bias_condition / chain.bias_first <= Fraction(d**2, d**2 // 4)
+
+
+def test_the_looseness_names_its_steps():
+    found = expected_chain([1, 1, 1], 10, 5).looseness
+    assert found["Gamma >= Lambda, in the bias"] == pytest.approx(1.4**2)
+    assert found["Gamma >= Lambda, in the variance"] == pytest.approx(1.4**2)
+    assert found["tr(Lambda^-1) tr(Lambda) <= d^2 kappa"] == 1
+    assert found["the largest such product in its place"] == 1
+    # Long prompts: only the condition number is lost, a factor near 4.
+    far = expected_chain([1, 1, 10**6, 10**6], 10**9, 5).looseness
+    assert far["Gamma >= Lambda, in the bias"] == pytest.approx(1, abs=0.02)
+    assert far["tr(Lambda^-1) tr(Lambda) <= d^2 kappa"] == pytest.approx(4, rel=1e-3)
+    # An ill-conditioned covariance and a short prompt: the bound says nothing.
+    assert expected_chain([1, 10**8], 10, 5).looseness["Corollary 6 in all"] > 1e6
+
+
+@given(st.integers(1, 4), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_a_query_of_the_examples_law_is_theorem_5(d, M, seed):
+    rng = np.random.default_rng(seed)
+    root, w, A = rng.standard_normal((d, d)), rng.standard_normal(d), rng.standard_normal((d, d))
+    lam = root @ root.T + 0.1 * np.eye(d)
+    moments = LabelMoments.linear(lam, w, 0.5)
+    found = linear_risk(A, moments, M, QueryMoments.of_weights(lam, w, 0.5))
+    assert_allclose(found, linear_risk(A, moments, M), rtol=1e-9, atol=1e-12)
+    assert_allclose(found, shifted_risk(A, lam, np.outer(w, w), 0.5, M), rtol=1e-9, atol=1e-12)
+    assert found.total == pytest.approx(found.floor + found.variance + found.bias)
+
+
+@given(st.integers(1, 4), st.integers(1, 10**6), st.integers(0, 2**32 - 1))
+def test_the_layer_has_no_bias_on_gamma(d, N, seed):
+    root = np.random.default_rng(seed).standard_normal((d, d))
+    lam = root @ root.T + 0.1 * np.eye(d)
+    gamma = lam + (lam + np.trace(lam) * np.eye(d)) / N
+    risk = shifted_risk(FlowProblem.fixed(lam, N).minimiser, gamma, np.eye(d), 0.3, 2)
+    assert risk.bias < 1e-18 * np.trace(gamma) * np.linalg.cond(lam) ** 2
+    assert risk.floor == pytest.approx(0.09)
 
 
 def test_a_constant_covariance_has_no_floor():
@@ -133,8 +197,26 @@ def test_the_excess_needs_no_second_moment_of_the_label():
         (lambda: LabelMoments(LAM, 0.1, [1.0, 0.0], np.eye(2)), "label_square .* below"),
         (lambda: LabelMoments(LAM, 9.0, [2.0, 0.0], np.eye(2)), "covariance of yx"),
         (lambda: LabelMoments(LAM, np.nan, [0.0, 0.0], np.eye(2)), "label_square .* nan"),
-        (lambda: LabelMoments(-LAM, 1.0, [0.0, np.inf], np.eye(2)), "2 problem"),
+        (lambda: LabelMoments(-LAM, 1.0, [0.0, np.inf], np.eye(2)), "3 problem.*Theorem 5 assumes"),
         (lambda: LabelMoments(LAM, 1.0, [0.0], np.eye(2)), "with one d"),
+        (lambda: LabelMoments(LAM, 1.0, [0, 0], np.full((2, 2), np.inf)), "Theorem 5 assumes"),
+        (lambda: LabelMoments(LAM, 1.0, [np.inf, 0], np.eye(2)), "Theorem 5 assumes"),
+        (lambda: LabelMoments(np.diag([1.0, 0.0]), 1.0, [0, 0], np.eye(2)), "theorems assume"),
+        (lambda: LabelMoments.linear(LAM, [1.0, 2.0], np.inf), "noise_std is inf"),
+        (lambda: LabelMoments.of_function(LAM, lambda x: x), "the result of function has shape"),
+        (lambda: LabelMoments.of_function(LAM, lambda x: x[:5, 0]), "5 labels for 1600 points"),
+        (
+            lambda: LabelMoments.of_function(np.eye(1), lambda x: np.where(x > 0, np.inf, 0)[:, 0]),
+            "expected finite",
+        ),
+        (lambda: LabelMoments.from_samples(np.eye(2), np.ones(3)), "expected n >= 1 pairs"),
+        (lambda: LabelMoments.from_samples(np.eye(2)[:1], np.ones(1)), "degenerate directions"),
+        (lambda: risk_from_samples(np.eye(1), np.ones((1, 1)), np.ones(1), 1), "n >= 2"),
+        (lambda: shifted_risk(np.eye(2), LAM, LAM, 0.0, 0), "M. is 0"),
+        (lambda: shifted_risk(np.eye(2), LAM, np.eye(3), 0.0, 1), "one shape"),
+        (lambda: weight_chain([1, 2], [1], 1, 1), "1 weights for 2 eigenvalues"),
+        (lambda: expected_chain([], 1, 1), "d >= 1 eigenvalues"),
+        (lambda: QueryMoments.of_weights(LAM, [1.0], 0.0), "expected d = 2"),
         (lambda: LabelMoments.linear(LAM, [1.0, 2.0], -1.0), "noise_std is -1.0"),
         (lambda: LabelMoments.of_function(np.eye(6), np.sum), "at most 4000000"),
         (lambda: QueryMoments(np.diag([1.0, 0.0]), [0.0, 1.0], 5.0), "not in the range"),
