@@ -2,9 +2,19 @@
 
 from papers.beyond import (
     certificate,
+    conserved_quantity,
+    corollary_6_looseness,
+    full_loss,
+    initialisation,
+    layer_minimum,
     no_network_is_exact,
+    one_dimension,
+    other_minima,
     posterior_slope,
+    random_covariance,
+    risk_under_shift,
     scores_need_heads,
+    sharper_bounds,
     two_layers,
 )
 from papers.ledger import AnyStatement
@@ -15,4 +25,14 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *no_network_is_exact.STATEMENTS,
     *scores_need_heads.STATEMENTS,
     *two_layers.STATEMENTS,
+    *full_loss.STATEMENTS,
+    *initialisation.STATEMENTS,
+    *sharper_bounds.STATEMENTS,
+    *conserved_quantity.STATEMENTS,
+    *layer_minimum.STATEMENTS,
+    *other_minima.STATEMENTS,
+    *one_dimension.STATEMENTS,
+    *corollary_6_looseness.STATEMENTS,
+    *risk_under_shift.STATEMENTS,
+    *random_covariance.STATEMENTS,
 )

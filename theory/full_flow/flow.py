@@ -38,7 +38,11 @@ def balance_of_layer(weights: LayerBlocks) -> float:
 
     Notes
     -----
-    On u12 = u21 = 0 it is the balance u_1^2 - |U11|_F^2 of Zhang et al., Lemma 17.
+    On u12 = u21 = 0 it is the balance u_1^2 - |U11|_F^2 of Zhang et al., Lemma 17. It is the only
+    quadratic form of the weights that is conserved for every Lambda: the matrix f f' - V V' with
+    f = (u12, u_1), V = (U11; u21'), which two linear layers side by side would conserve, is not,
+    because the prompt stands between f and V (statements beyond/conserved-quantity,
+    beyond/no-other-conserved-quadratic).
     """
     p, q, U, u = weights
     return float(p @ p + u**2 - np.sum(U**2) - q @ q)
@@ -144,6 +148,7 @@ def solve_full_flow(
     )  # fmt: skip
     if not found.success:
         raise ArithmeticError(f"solve_full_flow: {found.message} at t = {found.t[-1]:g}")
+    assert found.sol is not None  # asked for
     # A start that is stationary crosses no level.
     converged = found.status == 1 or distance(0.0, found.y[:, -1]) <= 0
     return FullFlowSolution(loss, found.t, converged, found.sol)

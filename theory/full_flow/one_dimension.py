@@ -38,7 +38,6 @@ divided by lambda.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -46,13 +45,6 @@ from theory.population_loss import LayerBlocks, PopulationLoss
 from theory.validation import Problems
 
 __all__ = ["OneDimension"]
-
-
-class _Families(NamedTuple):
-    """Minima of the two families, and saddles, one of each up to the scaling."""
-
-    minima: tuple[LayerBlocks, ...]
-    saddles: tuple[LayerBlocks, ...]
 
 
 @dataclass(frozen=True)
@@ -116,8 +108,8 @@ class OneDimension:
         All others are their images under the scaling of `balance_of_layer`.
         """
         size = 1 / np.sqrt(self.gamma * self.eigenvalue)
-        signs = (size, -size)
-        return (*(_blocks(0, 0, x, x) for x in signs), *(_blocks(x, x, 0, 0) for x in signs))
+        of_U = (_blocks(0.0, 0.0, x, x) for x in (size, -size))
+        return (*of_U, *(_blocks(x, x, 0.0, 0.0) for x in (size, -size)))
 
     @property
     def saddles(self) -> tuple[LayerBlocks, ...]:
@@ -132,8 +124,10 @@ class OneDimension:
         # (u12, u_1) = s (U11, u21), and B = 2 s U11 u21 > 0.
         same = [_blocks(e * x, e * y, e * x, e * y) for e in (1, -1)]
         opposite = [_blocks(-e * x, -e * y, e * x, e * y) for e in (1, -1)]
-        return (_blocks(0, 0, 0, 0), *same, *opposite)
+        return (_blocks(0.0, 0.0, 0.0, 0.0), *same, *opposite)
 
 
 def _blocks(u12: float, u21: float, U11: float, u_1: float) -> LayerBlocks:
-    return LayerBlocks(np.array([u12 + 0.0]), np.array([u21 + 0.0]), np.array([[U11 + 0.0]]), u_1)
+    return LayerBlocks(
+        np.array([u12 + 0.0]), np.array([u21 + 0.0]), np.array([[U11 + 0.0]]), float(u_1)
+    )

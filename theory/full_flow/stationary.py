@@ -1,21 +1,26 @@
 """Points where the gradient of the full layer's loss vanishes, and what kind of points they are.
 
-The prediction splits by its parity in the task w. The odd part is w'-linear, g_xy' M x_query with
+The prediction splits by its parity in the labels. The odd part is w'-linear, g_xy' M x_query with
 M = u U + p q' and g_xy the mean of y_i x_i; the even part has p'xx'U x_query and u y^2 q'x_query,
-and vanishes for p = q = 0. For a symmetric task law the two are uncorrelated, and the target is
-odd:
+and vanishes for p = q = 0. For a symmetric law of the tasks the two are uncorrelated, and the
+target is odd:
 
-    L = 1/2 E (odd part - target)^2 + 1/2 E (even part)^2 >= min_M 1/2 E (g_xy' M x_query - target)^2.
+    L = 1/2 E (odd part - target)^2 + 1/2 E (even part)^2
+      >= min_M 1/2 E (g_xy' M x_query - target)^2.
 
 So the global minimum on p = q = 0 is the one of the full loss, for every d. Where it is attained:
 the even part vanishes only for (p = 0 or U = 0) and (u = 0 or q = 0), and M must be the minimiser
 A. If A has rank two or more, this leaves p = q = 0, u U = A. If it has rank one, as for d = 1,
 also u = 0, U = 0, p q' = A.
+
+For d = 1 there is no other local minimum (`theory.full_flow.one_dimension`). For d >= 2 there are:
+`rank_one_point` for short prompts, and points with all weights in use for long ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import SupportsIndex
 
@@ -26,10 +31,25 @@ from theory.gradient_flow import FlowProblem
 from theory.population_loss import LayerBlocks, PopulationLoss
 from theory.validation import Problems
 
-__all__ = ["StationaryPoint", "global_minimum", "rank_one_point"]
+__all__ = ["PointKind", "StationaryPoint", "global_minimum", "rank_one_point"]
 
 #: Eigenvalues below this, relative to the largest, count as zero: the ones that symmetries make.
 _ZERO = 1e-7
+
+#: Gradients below this, relative to |Lambda^2|_op |weights|, count as zero.
+_STATIONARY = 1e-7
+
+#: Losses above the minimum by less than this, relative to the loss of the prediction 0, reach it.
+_REACHED = 1e-9
+
+
+class PointKind(StrEnum):
+    """What a point of the loss is, up to the symmetries of the layer."""
+
+    GLOBAL_MINIMUM = "global minimum"
+    LOCAL_MINIMUM = "local minimum that is not global"
+    SADDLE = "saddle"
+    NOT_STATIONARY = "not stationary"
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,24 @@ class StationaryPoint:
     def gradient_norm(self) -> float:
         """The Euclidean norm of the gradient: 0 up to rounding, or the tolerance of a solver."""
         return float(np.linalg.norm(self.loss.gradient(*self.weights).stacked))
+
+    @property
+    def kind(self) -> PointKind:
+        """What the point is, by its gradient, its excess and the signs of `eigenvalues`.
+
+        A point without negative eigenvalues counts as a minimum: its flat directions are taken for
+        those of symmetries (see `num_zero`).
+        """
+        size = float(np.linalg.norm(self.weights.stacked))
+        strength = float(np.linalg.norm(self.loss.covariance, 2)) ** 2
+        if self.gradient_norm > _STATIONARY * strength * size:
+            return PointKind.NOT_STATIONARY
+        if self.num_negative:
+            return PointKind.SADDLE
+        zero = np.zeros(self.loss.dim)
+        of_zero = self.loss(zero, zero, np.zeros((self.loss.dim, self.loss.dim)), 0.0)
+        reached = self.excess <= _REACHED * of_zero
+        return PointKind.GLOBAL_MINIMUM if reached else PointKind.LOCAL_MINIMUM
 
     @property
     def excess(self) -> float:
@@ -119,7 +157,8 @@ def rank_one_point(loss: PopulationLoss, index: SupportsIndex = 0) -> LayerBlock
     A, the minimiser of `global_minimum`, is kept in one direction v of Lambda only, the one of the
     `index`-th largest eigenvalue, with |u12| = |u21|. Both parts of the loss are stationary there:
     the even one has no terms of first order in (U11, u_1) at (0, 0). For index 0 it is a local
-    minimum that is not global if N is small: for Lambda = I and d = 2, for N <= 3.
+    minimum that is not global if N is small: for d >= 2 and Lambda = I, just for N = 1; N = 2 and
+    d <= 14; N = 3 and d <= 3; N = 4 and d = 2. For d = 1 it is global.
 
     Parameters
     ----------
