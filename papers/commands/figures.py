@@ -1,4 +1,4 @@
-"""`iclproof figures`: the drawings of the proof."""
+"""`iclproof figures`: the drawings of the proofs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +17,10 @@ def figures(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the circuit, the matrices H^(0)..H^(9), the error by layer and outside the box."""
-    from papers.beyond.figures import draw_far_from_the_box
+    """Draw circuit, matrices, errors (sizes as given), gradient flow, bounds along it, basins."""
+    from papers.beyond.figures import draw_basins, draw_far_from_the_box
     from papers.pathak2023.figures import draw_all
+    from papers.zhang2024.figures import draw_flow_figures
     from simulations.experiments.far_from_the_box import FarFromTheBox
 
     paths = draw_all(
@@ -32,6 +33,8 @@ def figures(
     )
     config = FarFromTheBox(dim, num_components, num_examples, noise_std, seed=seed)
     paths += draw_far_from_the_box(out, config)
+    paths += draw_flow_figures(out)
+    paths += draw_basins(out)
     if as_json:
         print_json({"figures": [str(path) for path in paths]})
         return
