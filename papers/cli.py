@@ -18,6 +18,7 @@ from papers.commands.check import check
 from papers.commands.cost import cost
 from papers.commands.export import export
 from papers.commands.figures import figures
+from papers.commands.flow import flow
 from papers.commands.predict import predict
 from papers.commands.verify import verify
 
@@ -33,6 +34,7 @@ app.command()(figures)
 app.command()(export)
 app.command()(cost)
 app.command()(attack)
+app.command()(flow)
 
 
 def main() -> None:

@@ -48,13 +48,16 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     (tmp_path / "prompts.csv").write_text(csv)
     (tmp_path / "components.csv").write_text("w1,w2\n1.0,0.5\n-1.0,2.0\n")
     found = commands()
-    assert [command[0] for command in found] == ["build", "predict"]
+    assert [command[0] for command in found] == ["build", "predict", "flow"]
+    shown = {}
     for command in found:
         done = subprocess.run(
             [PROGRAM, *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, ""), command
-    rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
+        shown[command[0]] = done.stdout
+    lines = shown["predict"].splitlines()
+    rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
     assert [row[0].strip() for row in rows] == ["a", "b"]
     assert all(float(row[3]) < 1e-12 for row in rows)
 
