@@ -5,11 +5,15 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from papers.ledger import AnyStatement, Evidence, Grade, OpenStatement, Statement, Verdict
+
+#: How many ids an error names for each that is unknown.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,26 @@ def select(statements: Sequence[AnyStatement], ids: Sequence[str]) -> list[AnySt
     Raises
     ------
     UnknownStatementError
-        If an id is not there; all of them are named, with the ids that there are.
+        If an id is not there; all such are named, with the ids that are like them.
     """
     by_id = {statement.id: statement for statement in statements}
     unknown = [wanted for wanted in ids if wanted not in by_id]
     if unknown:
+        near = [name for wanted in unknown for name in _similar(wanted, by_id)]
+        told = (
+            f"did you mean {', '.join(near)}?" if near else "without ids all are checked and listed"
+        )
         raise UnknownStatementError(
-            f"no statement {', '.join(unknown)}; there are: {', '.join(by_id)}"
+            f"no statement {', '.join(unknown)} among the {len(by_id)}; {told}"
         )
     return [by_id[wanted] for wanted in ids] if ids else list(statements)
+
+
+def _similar(wanted: str, ids: Iterable[str]) -> list[str]:
+    """Return ids that end alike, or are spelt alike; few of them."""
+    listed = list(ids)
+    same = [name for name in listed if wanted in (name.partition("/")[2], name.partition("/")[0])]
+    return (same or get_close_matches(wanted, listed, n=3, cutoff=0.7))[:_MOST_NAMED]
 
 
 def run(

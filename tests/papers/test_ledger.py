@@ -152,8 +152,24 @@ def test_select_keeps_the_order_asked_for():
     assert select(items, ["toy/c", "toy/a"]) == [items[2], items[0]]
 
 
-def test_select_names_every_unknown_id_and_those_there_are():
+def test_select_names_every_unknown_id():
     items = [toy(name) for name in "ab"]
     with pytest.raises(UnknownStatementError) as caught:
-        select(items, ["toy/x", "toy/a", "toy/y"])
-    assert str(caught.value) == "no statement toy/x, toy/y; there are: toy/a, toy/b"
+        select(items, ["x", "toy/a", "y"])
+    assert str(caught.value) == (
+        "no statement x, y among the 2; without ids all are checked and listed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [
+        ("lemma-1", "toy/lemma-1"),
+        ("toy/lema-1", "toy/lemma-1, toy/lemma-2"),
+        ("toy", "toy/lemma-1, toy/lemma-2, toy/theorem"),
+    ],
+)
+def test_select_names_ids_that_are_like_an_unknown_one(wanted, near):
+    items = [toy(name) for name in ("lemma-1", "lemma-2", "theorem")]
+    with pytest.raises(UnknownStatementError, match=rf"did you mean {near}\?"):
+        select(items, [wanted])
