@@ -20,8 +20,8 @@ _NODES = 20
 #: units of itself, and not only of the sum at S = 0, until it underflows.
 _FIRST_RANGE = 2.0**-10
 
-#: Terms below e^{-100} are dropped: with weights 1e19 times the others' they would still not show.
-_NEGLIGIBLE = 100.0
+#: Terms below e^{-700} are dropped: just before they underflow, as weights can be 1e140.
+_NEGLIGIBLE = 700.0
 
 
 class DecayingSquares:

@@ -37,8 +37,12 @@ class Horizon:
 
     def __init__(self, flow: ReducedFlow, given: float | None) -> None:
         self._flow = flow
-        self._rate = excited_rate(flow.problem, flow.origin)
+        self._rate = excited_rate(flow.problem, flow.origin, flow.balance)
         self._given = given
+        # From a balanced start the only saddle to come to rest at is 0, and a large start passes
+        # by it fast at first: there the speed to compare with is that near the limit.
+        usual = float(np.linalg.norm(flow.drive)) * float(np.linalg.norm(flow.minimiser)) ** 0.5
+        self._slow = usual if flow.balance == 0 else np.inf
         self._fastest = 0.0
         self._settled = np.inf
         self._at_rest = False
@@ -76,4 +80,4 @@ class Horizon:
         overlap = abs(float(self._flow.overlap(point.V[None])[0]))
         speed = abs(point.u) * float(np.linalg.norm(self._flow.drive)) + overlap
         self._fastest = max(self._fastest, speed)
-        return speed <= _AT_REST * self._fastest
+        return speed <= _AT_REST * min(self._fastest, self._slow)

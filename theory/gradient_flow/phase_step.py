@@ -37,6 +37,8 @@ _LEAST_FACTOR = 0.1
 
 _BISECTIONS = 60
 
+_IDENTITY = np.eye(ORDER)
+
 
 class PhaseStep:
     """The flow on phases [S, S + length].
@@ -78,6 +80,8 @@ class PhaseStep:
         ends = rule.ends @ phi
         #: Estimate of |phi / phi(V) - 1| on the step: it is largest at the ends of a step.
         self.defect = float(max(abs(ends[0] * begin.u - 1), abs(ends[1] * self.end.u - 1)))
+        #: What rounding alone makes of `defect`: nothing beyond any tolerance.
+        self.rounding = 0.0
 
     @property
     def truncation(self) -> float:
@@ -158,20 +162,24 @@ def phase_step(flow: ReducedFlow, begin: Point, length: float) -> PhaseStep | No
     phases = begin.phase + length * rule.nodes
     known = flow.balance + flow.quiet.moment(0, phases)
     square = np.full(ORDER, begin.u**2)
+    of_nodes = memory.transpose(1, 0, 2)[:-1]
     for _ in range(_NEWTON_STEPS):
         # Newton on w = u^2 at the nodes: w - c - |V|_F^2 is nearly concave in w and rising, so that
         # steps from below do not overshoot; in phi they do.
         phi = np.copysign(1 / np.sqrt(square), begin.u)
-        V = decayed + gain[:, None] * (memory @ phi)
-        at_nodes = V[:, :-1]
-        residual = square - known - np.sum(at_nodes**2, axis=0)
-        slope = np.einsum("nk,nkl->kl", at_nodes * gain[:, None], memory[:, :-1], optimize=True)
-        move = _solve(np.eye(ORDER) + slope * (phi / square), residual)
-        if move is None or not np.all(np.isfinite(move)):
+        at_nodes = decayed[:, :-1] + gain[:, None] * (memory @ phi)[:, :-1]
+        residual = square - known - np.einsum("nk,nk->k", at_nodes, at_nodes)
+        # sum_n V_nk gain_n memory_nkl, a product of a row and a matrix for each node k.
+        slope = ((at_nodes * gain[:, None]).T[:, None, :] @ of_nodes)[:, 0, :]
+        move = _solve(_IDENTITY + slope * (phi / square), residual)
+        if move is None:
             return None
         change = move / square
+        size = float(np.max(np.abs(change)))
+        if not np.isfinite(size):
+            return None
         square = square * np.maximum(1 - change, _LEAST_FACTOR)
-        if np.max(np.abs(change)) <= _CONVERGED:
+        if size <= _CONVERGED:
             phi = np.copysign(1 / np.sqrt(square), begin.u)
             end_V = decayed[:, -1] + gain * (memory[:, -1] @ phi)
             step = PhaseStep(flow, begin, length, phi, end_V)

@@ -47,6 +47,8 @@ class ReducedFlow:
         The flow.
     start
         Where it starts.
+    balance
+        c = u^2 - |U|_F^2 of the start, which need not be computed from rounded squares.
 
     Attributes
     ----------
@@ -54,17 +56,15 @@ class ReducedFlow:
         a and B of the driven entries, ascending in a, shape (n,).
     quiet
         The entries that only decay.
-    problem, origin
+    problem, origin, balance
         The arguments.
-    balance
-        c = u^2 - |V|_F^2 at the start.
     start
         The start as a `Point`.
     minimiser
         B / a, which u V equals at the global minima, shape (n,).
     """
 
-    def __init__(self, problem: FlowProblem, start: FlowState) -> None:
+    def __init__(self, problem: FlowProblem, start: FlowState, balance: float) -> None:
         V = problem.in_eigenbasis(start.U)
         self._driven: Bool[np.ndarray, "d d"] = problem.drive != 0
         rates = problem.curvature[self._driven]
@@ -75,7 +75,7 @@ class ReducedFlow:
         self.problem = problem
         self.origin = start
         self._initial = V
-        self.balance = start.u**2 - float(np.sum(V**2))
+        self.balance = balance
         self.start = Point(0.0, 0.0, V[self._driven][self._order], start.u)
         self.minimiser = self.drive / self.rates
 

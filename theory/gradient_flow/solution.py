@@ -27,6 +27,7 @@ class Step(Protocol):
     begin: Point
     end: Point
     defect: float
+    rounding: float
 
     @property
     def truncation(self) -> float:
@@ -55,6 +56,8 @@ class FlowSolution:
     ----------
     problem, start
         What was solved.
+    balance
+        u^2 - |U|_F^2, which the solver keeps: exactly 0 for a start of Assumption 3.
     horizon
         The time at which the solve ended.
     converged
@@ -62,7 +65,8 @@ class FlowSolution:
         then rests there for all later times; otherwise these are refused.
     error_estimate
         The largest estimate over all steps of the relative defect of u: by how much the solver's u
-        misses its equation between the points where it obeys it.
+        misses its equation between the points where it obeys it. At most the tolerance, or what
+        rounding allows: far from balance u is the quotient of a sum that cancels and a large one.
     num_steps
         Steps taken.
     """
@@ -72,6 +76,7 @@ class FlowSolution:
     ) -> None:
         self.problem = flow.problem
         self.start = flow.origin
+        self.balance = flow.balance
         self.horizon = horizon
         self.converged = converged
         self.error_estimate = max(step.defect for step in steps)
@@ -79,6 +84,10 @@ class FlowSolution:
         self._flow = flow
         self._steps = steps
         self._begins = np.array([step.begin.time for step in steps])
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "not converged"
+        return f"FlowSolution({self.problem}, {state} at t = {self.horizon:.6g})"
 
     def __call__(self, t: SupportsFloat) -> FlowState:
         """Return (U, u) at time t.
@@ -101,7 +110,7 @@ class FlowSolution:
         return self._points(times).u
 
     def excess_loss(self, times: float | npt.ArrayLike) -> Float[np.ndarray, " m"]:
-        """Return L - min L at m times, shape (m,), without cancellation."""
+        """Return L - min L at m times, shape (m,): 1/2 sum_ij a_ij (u V_ij - B_ij / a_ij)^2."""
         return self._flow.excess_loss(self._points(times))
 
     def loss(self, times: float | npt.ArrayLike) -> Float[np.ndarray, " m"]:
@@ -124,20 +133,20 @@ class FlowSolution:
 
     @cached_property
     def balance_drift(self) -> float:
-        """The largest |u^2 - |U|_F^2 - c| / (u^2 + |U|_F^2), c from the start.
+        """The largest |u^2 - |U|_F^2 - c| / (u^2 + |U|_F^2), c the `balance`.
 
         Measured between the nodes of every step, with U in its original basis and for u the
         solver's polynomial, which obeys the balance at the nodes only. (The u of a call comes from
         the balance, where the solver works in the phase.)
         """
-        c = self.problem.balance(self.start)
         worst = 0.0
         for step in self._steps:
             times = step.begin.time + _DRIFT_SAMPLES * (step.end.time - step.begin.time)
             points, us = step.at(times), step.collocated_u(times)
             for phase, V, u in zip(points.phase, points.V, us, strict=True):
                 size = float(np.sum(self._flow.matrix(float(phase), V) ** 2))
-                worst = max(worst, abs(float(u) ** 2 - size - c) / (float(u) ** 2 + size))
+                square = float(u) ** 2
+                worst = max(worst, abs(square - size - self.balance) / (square + size))
         return worst
 
     def _points(self, times: float | npt.ArrayLike) -> Points:

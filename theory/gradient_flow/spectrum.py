@@ -70,16 +70,26 @@ def convergence_rate(problem: FlowProblem, balance: SupportsFloat = 0.0) -> floa
     return min(float(np.min(quiet, initial=np.inf)), least_eigenvalue(poles, weights))
 
 
-def excited_rate(problem: FlowProblem, start: FlowState) -> float:
+def excited_rate(
+    problem: FlowProblem, start: FlowState, balance: SupportsFloat | None = None
+) -> float:
     """Return the least eigenvalue of `spectrum` of a mode that the start excites.
 
     A start that misses a mode of these two kinds misses it for all times, because these modes obey
     linear equations of their own, dm/dt = -a u^2 m: an entry with B_ij = 0; and, among entries with
     equal a_ij, what of V is orthogonal to B. All other modes mix on the way, and count as excited
     (they are, from almost every start). Example: Lambda = c I from U(0) = sigma I / d^{1/4}.
+
+    Parameters
+    ----------
+    problem, start
+        The flow, and where it starts.
+    balance
+        u^2 - |U|_F^2 of the start, where it is known better than from rounded squares.
     """
     V = problem.in_eigenbasis(start.U)
-    u_squared = problem.limit(problem.balance(start)).u ** 2
+    known = problem.balance(start) if balance is None else balance
+    u_squared = problem.limit(known).u ** 2
     active = problem.drive != 0
     _, poles, weights = _modes(problem, u_squared)
     rounding = _ROUNDING * float(np.linalg.norm(V))

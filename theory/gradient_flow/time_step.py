@@ -29,7 +29,11 @@ _NEWTON_STEPS = 12
 _CONVERGED = 1e-14
 
 #: A move this small is rounding if the next one is no smaller.
-_STALLED = 1e-11
+_STALLED = 1e-9
+
+#: Units of rounding in the terms of a stiff equation of u that its last coefficients show: measured,
+#: and of the order of the condition numbers of the rule and of the fit.
+_ROUNDINGS = 20_000
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,16 @@ class TimeStep:
         self._V = fit @ np.vstack([begin.V, V])
         #: Estimate of the relative error on the step: the last coefficients of u and of V.
         self.defect = max(_tail(self._u[:, None]), _tail(self._V))
+        #: What rounding alone makes of `defect`.
+        self.rounding = _rounding(flow, self.end, length)
 
     @property
     def truncation(self) -> float:
-        """Estimate of the defect for the choice of the next step."""
-        return self.defect
+        """Estimate of `defect` without rounding, for the choice of the next step.
+
+        As for a step in the phase: c_9 <= c_5 (c_5 / c_3)^2 for coefficients that fall like r^n.
+        """
+        return float(min(self.defect, max(_unrounded(self._u[:, None]), _unrounded(self._V))))
 
     def at(self, times: Float[np.ndarray, " m"]) -> Points:
         """Return the points at these times of the step."""
@@ -127,6 +136,25 @@ def _tail(coefficients: npt.NDArray[np.float64]) -> float:
     """Return the size of the last two coefficients of (columns of) a polynomial, relatively."""
     size = np.linalg.norm(coefficients, axis=1)
     return float(np.max(size[-2:]) / max(np.max(size), np.finfo(np.float64).tiny))
+
+
+def _rounding(flow: ReducedFlow, end: Point, length: float) -> float:
+    """Return the relative error of u by rounding of the terms of its equation.
+
+    A stiff step finds u from <B, V> = u <a o V, V>, and the terms of <B, V> may cancel.
+    """
+    cost = float(flow.weighted_squares(np.array([end.phase]), end.V[None])[0])
+    size = max(abs(end.u), float(np.finfo(np.float64).tiny))
+    terms = float(np.abs(flow.drive) @ np.abs(end.V)) / size + cost
+    return _ROUNDINGS * float(np.finfo(np.float64).eps) * terms / (cost + 1 / length)
+
+
+def _unrounded(coefficients: npt.NDArray[np.float64]) -> float:
+    """Return what `_tail` would be without rounding, from coefficients of middle degrees."""
+    size = np.linalg.norm(coefficients, axis=1)
+    low, middle = float(np.max(size[2:4])), float(np.max(size[4:6]))
+    largest = max(float(np.max(size)), float(np.finfo(np.float64).tiny))
+    return middle / largest * (middle / low) ** 2 if low > 0 else 0.0
 
 
 def time_step(flow: ReducedFlow, begin: Point, length: float) -> TimeStep | None:

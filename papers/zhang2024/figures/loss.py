@@ -30,7 +30,7 @@ def loss_figure(study: FlowStudy) -> Figure:
     end = float(study.times[flow.excess_loss(study.times) > SHOWN * first][-1])
     times = np.linspace(0.0, end, POINTS)
     excess = flow.excess_loss(times)
-    rate = excited_rate(study.problem, flow.start)
+    rate = excited_rate(study.problem, flow.start, flow.balance)
     constants = study.constants
     with page_style():
         figure = Figure(figsize=(5.2, 3.3), layout="constrained")
