@@ -28,10 +28,21 @@ class Head:
         sum over pairs of key(H[:, j]) * query(H[:, i]).
     values
         Target row -> form: adds sum_j softmax_j * form(H[:, j]) to the target row of column i.
+    in_parts
+        Whether each form is added up in parts (`partial_sums`), a dimension of d_att for each:
+        rounding is then that of shorter sums.
     """
 
     logits: tuple[tuple[Form, Form], ...]
     values: Mapping[int, Form]
+    in_parts: bool = False
+
+
+def partial_sums(form: Form) -> list[Form]:
+    """Return a form as a sum of about as many forms as each has terms, of about equal size."""
+    count = max(1, round(np.sqrt(len(form))))
+    ordered = sorted(form, key=lambda row: (-abs(form[row]), row))
+    return [{row: form[row] for row in ordered[first::count]} for first in range(count)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,11 @@ class Affine:
 
 @dataclass(frozen=True)
 class Product:
-    """Adds coefficient * left(v) * right(v) to each target row, gated like `Affine`."""
+    """Adds coefficient * left(v) * right(v) to each target row, gated like `Affine`.
+
+    ``aside`` names, for every target, a row that its readers add to it, with the same coefficient:
+    a square's wings (`constructions.winged`) go there. They read ``one``, a row of ones.
+    """
 
     targets: Form
     left: Form
@@ -57,6 +72,8 @@ class Product:
     outside: int | None
     left_bound: float
     right_bound: float
+    aside: Form | None = None
+    one: int | None = None
 
 
 @dataclass(frozen=True)

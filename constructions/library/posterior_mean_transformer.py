@@ -19,6 +19,7 @@ from constructions.library.resolution import check_resolution
 from constructions.passes.lift import AT_LABELS, lift
 from constructions.reports import CircuitReport, PaperBudget
 from constructions.values import Array, Value
+from constructions.winged import WingedSquare
 from theory import PromptBatch, RegressionMixture
 
 #: How many layers: three with one head each, or two, the first with a head for every token.
@@ -102,6 +103,8 @@ class PosteriorMeanTransformer(CompiledCircuit):
     prefix_columns
         Whether constant columns stand before the prompt. Without them prefixes of fewer than
         `min_examples` = ceil(m / 2) examples are not answered.
+    winged
+        The gadget for squared residuals, if they are to have wings; see `CompiledCircuit`.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class PosteriorMeanTransformer(CompiledCircuit):
         layers: NumLayers = 3,
         square: SquareGadget | None = None,
         prefix_columns: bool = True,
+        winged: WingedSquare | None = None,
     ) -> None:
         if layers not in (2, 3):
             raise ValueError(
@@ -129,7 +133,14 @@ class PosteriorMeanTransformer(CompiledCircuit):
         built_for = Box.for_mixture(mixture) if box is None else box
         circuit = posterior_mean_circuit(mixture, max_examples, built_for)
         check_resolution(mixture, built_for, machine_epsilon(dtype))
-        super().__init__(circuit, dtype, square, wide=layers == 2, prefix_columns=prefix_columns)
+        super().__init__(
+            circuit,
+            dtype,
+            square,
+            wide=layers == 2,
+            prefix_columns=prefix_columns,
+            winged=winged,
+        )
         self.mixture = mixture
         self.max_examples = max_examples
         self.box = built_for
