@@ -59,11 +59,21 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Where a square's wings go (`constructions.winged`): rows that readers add to its targets.
+
+    ``one`` is a row of ones, which wings read.
+    """
+
+    targets: Form
+    one: int
+
+
+@dataclass(frozen=True)
 class Product:
     """Adds coefficient * left(v) * right(v) to each target row, gated like `Affine`.
 
-    ``aside`` names, for every target, a row that its readers add to it, with the same coefficient:
-    a square's wings (`constructions.winged`) go there. They read ``one``, a row of ones.
+    ``aside`` is set for squares that are to have wings.
     """
 
     targets: Form
@@ -72,8 +82,7 @@ class Product:
     outside: int | None
     left_bound: float
     right_bound: float
-    aside: Form | None = None
-    one: int | None = None
+    aside: Aside | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from constructions.architecture import LayerWeights
 from constructions.gadgets import GATE, SquareGadget, least_amplified_square, square_gadget
 from constructions.layer_plan import (
     Affine,
+    Aside,
     Form,
     Head,
     LayerPlan,
@@ -156,7 +157,7 @@ class _Neurons:
         if min(local.left_bound, local.right_bound) == 0:
             return
         if self.winged is not None and local.aside is not None:
-            self._add_winged(local, self.winged)
+            self._add_winged(local, local.aside, self.winged)
             return
         left, right = (
             self._read(form, self.stream.bypass) / bound
@@ -172,13 +173,12 @@ class _Neurons:
             self._add_square((left + right) / 2, area, local)
             self._add_square((left - right) / 2, -area, local)
 
-    def _add_winged(self, local: Product, winged: WingedSquare) -> None:
+    def _add_winged(self, local: Product, aside: Aside, winged: WingedSquare) -> None:
         """Add t^2 in natural units: the core to the targets, the wings beside them."""
         form = self._read(local.left, self.stream.bypass)
         self._add_square(form, 1.0, local, winged.core)
-        assert local.aside is not None and local.one is not None
-        column = self._column(local.aside)
-        threshold = self._read({local.one: 1.0}, self.stream.bypass)
+        column = self._column(aside.targets)
+        threshold = self._read({aside.one: 1.0}, self.stream.bypass)
         wings = (winged.shifts, winged.slopes, winged.coefficients)
         for shift, slope, coefficient in zip(*wings, strict=True):
             for side in (slope, -slope):

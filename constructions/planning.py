@@ -8,7 +8,7 @@ import numpy as np
 
 from constructions.circuit import Circuit
 from constructions.gadgets import HARD_GAP, check_selection, previous_column_gain
-from constructions.layer_plan import Form, Head, LayerPlan, Product
+from constructions.layer_plan import Aside, Form, Head, LayerPlan, Product
 from constructions.operators import Columns
 from constructions.passes.allocate import Allocation, is_square
 from constructions.passes.ranges import Ranges
@@ -119,8 +119,7 @@ class Planner:
                         outside,
                         float(left_bound),
                         float(right_bound),
-                        {r[1]: c for r, c in entries} if wings else None,
-                        self.stream.one() if wings else None,
+                        Aside({r[1]: c for r, c in entries}, self.stream.one()) if wings else None,
                     )
                 )
         return products

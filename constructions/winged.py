@@ -132,7 +132,7 @@ def fit(columns: Float[np.ndarray, "points n"]) -> tuple[Float[np.ndarray, " n"]
     A ridge keeps weights small where columns are nearly dependent; residuals are refined in
     extended precision.
     """
-    points, n = columns.shape
+    n = columns.shape[1]
     q, r = np.linalg.qr(np.vstack([columns, RIDGE * np.eye(n)]))
     weights, wide = np.zeros(n), columns.astype(np.longdouble)
     for _ in range(3):

@@ -15,7 +15,9 @@ from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors, gibbs
 from constructions.certificate.selection import constant_logits, highest_other
 from constructions.certificate.sizes import Sizes, Vector
+from constructions.certificate.sums import sum_in_parts
 from constructions.certificate.squares import EnclosedSquare, enclose
+from constructions.certificate.wings import enclose_wings
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.values import (
     Affine,
@@ -77,6 +79,8 @@ class Analysis:
         self.sizes = sizes
         self.rounding = RoundingModel.of(model.dtype)
         self.square = enclose(model.square) if square is None else square
+        winged = model.winged
+        self.wings = None if winged is None else enclose_wings(winged, self.rounding)
         self._errors: dict[int, WireError] = {}
         # Of products: the error that does not come from the logits of a mixture.
         self._alone: dict[int, Vector] = {}
@@ -96,9 +100,9 @@ class Analysis:
                 self._multiply(layer, scheduled.multiplied)
 
     def _multiply(self, layer: int, wires: Sequence[ProductSum]) -> None:
-        norm = layer_norm_errors(self.model, layer, self.rounding, self.square)
+        norm = layer_norm_errors(self.model, layer, self.rounding, self.square, self.wings)
         shared = (self.model, self.sizes, self.rounding, self.square, norm)
-        feed_forward = FeedForward(*shared, self.total)
+        feed_forward = FeedForward(*shared, self.total, self.wings)
         for wire in wires:
             if is_score(wire):
                 scores = feed_forward.scores(wire)
@@ -140,8 +144,20 @@ class Analysis:
     @_attended.register(Fetch)
     def _(self, wire: Previous | Fetch, head: int) -> WireError:
         self._check_attention(wire, head, most=1)
+        if self.model.plans[self._layer].heads[head].in_parts:
+            return WireError(self._in_parts(wire.source, head))
         error, _ = self._operand(wire.source, terms_extra=2)
         return WireError(error)
+
+    def _in_parts(self, operand: Value, head: int) -> Vector:
+        """The error of linear forms of one wire that a head adds up part by part."""
+        ((source, matrix),) = getattr(operand, "terms")
+        rows = self.model.allocation[source]
+        held = dict(zip(rows, self._bound(source) + self.error(source).rounding, strict=True))
+        planned = self.model.plans[self._layer].heads[head].values.values()
+        rounded = [sum_in_parts(form, held, self.rounding) for form in planned]
+        error: Vector = np.array(rounded) + np.abs(matrix) @ self.error(source).rounding
+        return error
 
     @_attended.register
     def _(self, wire: Sum, head: int) -> WireError:
@@ -298,6 +314,15 @@ class Analysis:
     def _least_score(self, mixture: Mixture, mixing: ScoreErrors) -> float:
         return mixing.least(self.sizes, mixture.logits)
 
+    def _read_out(self, wire: ProductSum) -> float:
+        """What adding up the rows of a wire costs, in float64, after the last layer."""
+        additions = len(self.model.allocation.all_rows(wire)[0]) - 1
+        total = sum(
+            float(np.abs(matrix[0]) @ (self._bound(left) * self._bound(right)))
+            for matrix, left, right in wire.terms
+        )
+        return 1.01 * additions * 2.0**-53 * total
+
     def _mixture_times_token(self, output: Value) -> Bound | None:
         """The bound on an answer <mixture, token>, sharper than entry by entry; None for others."""
         if not (isinstance(output, Affine) and len(output.terms) == 1 and output.shift is None):
@@ -319,7 +344,8 @@ class Analysis:
                 continue
             form = scale * left.T @ (weights.T * right)
             spread = self.sizes.spread(mixture.components.T @ form, source)
-            products = Bound("products of the last layer", scale * float(self._alone[id(wire)][0]))
+            alone = float(self._alone[id(wire)][0]) + self._read_out(wire)
+            products = Bound("products of the last layer", scale * alone)
             least = self._least_score(mixture, held.mixing)
             return Bound.sum("answer", products, gibbs(held.mixing, spread, least))
         return None

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from constructions.certificate.bounds import CertificateError
 from constructions.certificate.layer_norm import LayerNormErrors
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors
 from constructions.certificate.sizes import Sizes, Vector
 from constructions.certificate.squares import EnclosedSquare, SquareErrors, summation
+from constructions.certificate.wings import EnclosedWings
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.passes.allocate import is_square
 from constructions.values import Affine, Array, ProductSum, Value
 
 
@@ -45,6 +48,8 @@ class FeedForward:
         What LayerNorm costs in this layer.
     error_of
         The error that a wire has when it is read (dim,).
+    wings
+        The gadget of squares that have wings.
     """
 
     model: CompiledCircuit
@@ -53,6 +58,7 @@ class FeedForward:
     square: EnclosedSquare
     norm: LayerNormErrors
     error_of: Callable[[Value], Vector]
+    wings: EnclosedWings | None = None
 
     def products(self, wire: ProductSum) -> Vector:
         """Return the error of a sum of products (dim,)."""
@@ -65,6 +71,8 @@ class FeedForward:
 
     def scores(self, wire: ProductSum) -> ScoreErrors:
         """Return the error of a diagonal sum of squares, as a function of what is squared."""
+        if self.wings is not None and is_square(wire):
+            return self._winged(wire, self.wings)
         adding = summation(self._neurons(wire), self.rounding)
         parts = []
         for matrix, factor, _ in wire.terms:
@@ -84,12 +92,51 @@ class FeedForward:
             )
         return ScoreErrors.of_terms(parts)
 
+    def _winged(self, wire: ProductSum, wings: EnclosedWings) -> ScoreErrors:
+        """The same for squares with wings, in natural units."""
+        ((matrix, factor, _),) = wire.terms
+        weight = np.abs(np.diag(matrix))
+        errors = [
+            wings.errors(self.rounding, *self._difference(factor, t), self.norm.scale)
+            for t in range(factor.dim)
+        ]
+        constant, linear, quadratic = (
+            weight * np.array([getattr(e, name) for e in errors])
+            for name in ("constant", "linear", "quadratic")
+        )
+        sign = -1 if (matrix < 0).any() else 1
+        return ScoreErrors(constant, linear, quadratic, weight, (factor,), sign=sign)
+
+    def _difference(self, factor: Value, entry: int) -> tuple[float, float]:
+        """A and E: the rows of a difference t are together at most A + |t|, and off by at most E.
+
+        Raises
+        ------
+        CertificateError
+            If the factor is not the difference of two rows of the same unit.
+        """
+        stream, parts = self.model.stream, []
+        for source, row in _forms(factor, entry):
+            rows, held = self.model.allocation[source], self.sizes.bound(source)
+            off = self.error_of(source)
+            parts += [
+                (float(row[i]), stream.rows[rows[i]].unit, float(held[i]), float(off[i]))
+                for i in np.flatnonzero(row)
+            ]
+        signs = sorted(sign for sign, *_ in parts)
+        if signs != [-1.0, 1.0] or parts[0][1] != parts[1][1] or getattr(factor, "bias", 0.0).any():
+            raise CertificateError("squares with wings need differences of two rows as factors")
+        (_, unit, first, off), (_, _, second, further) = parts
+        error = off + further
+        return 2 * (min(first, second) + error + self.norm.mean / unit), error
+
     def _neurons(self, wire: ProductSum) -> int:
         """The most neurons that write into one row of the wire."""
         counts = np.zeros(wire.dim, dtype=int)
+        shared = len(self.model.allocation.all_rows(wire)[0])
         for matrix, left, right in wire.terms:
             each = self.square.neurons * (1 if left is right else 2)
-            counts += each * (matrix != 0).sum(axis=1)
+            counts += each * -(-(matrix != 0).sum(axis=1) // shared)
         return int(counts.max())
 
     def _square(self, factor: Value, entry: int) -> SquareErrors:

@@ -6,7 +6,9 @@ import numpy as np
 
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.squares import EnclosedSquare
+from constructions.certificate.wings import EnclosedWings
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.passes.allocate import is_square
 from constructions.values import ProductSum, Token
 
 
@@ -27,7 +29,11 @@ class LayerNormErrors:
 
 
 def layer_norm_errors(
-    model: CompiledCircuit, layer: int, rounding: RoundingModel, square: EnclosedSquare
+    model: CompiledCircuit,
+    layer: int,
+    rounding: RoundingModel,
+    square: EnclosedSquare,
+    wings: EnclosedWings | None = None,
 ) -> LayerNormErrors:
     """Return the errors of LayerNorm in a layer (from 0), in every column of the prompt.
 
@@ -41,9 +47,11 @@ def layer_norm_errors(
         The model of arithmetic.
     square
         The gadget: products hold up to A times their range where their factors are out of range.
+    wings
+        The gadget of squares that have wings.
     """
     stream = model.stream
-    stored = _stored(model, layer, square)
+    stored = _stored(model, layer, square, wings)
     constants = model.constants.double().numpy()[:, stream.before :]
     large = np.array([stream.plus, stream.minus])
     small = np.delete(constants, large, axis=0)
@@ -58,7 +66,9 @@ def layer_norm_errors(
     return LayerNormErrors(scale, mean)
 
 
-def _stored(model: CompiledCircuit, layer: int, square: EnclosedSquare) -> np.ndarray:
+def _stored(
+    model: CompiledCircuit, layer: int, square: EnclosedSquare, wings: EnclosedWings | None
+) -> np.ndarray:
     """The largest magnitude that each computed row can hold in any column, in stored units.
 
     Where a product's factors are out of their range, in columns that it is not meant for, it
@@ -81,15 +91,21 @@ def _stored(model: CompiledCircuit, layer: int, square: EnclosedSquare) -> np.nd
             continue
         bound = model.ranges[wire].bound
         if isinstance(wire, ProductSum):
-            bound = np.maximum(bound, _out_of_range(model, wire, largest, square))
-        largest[places] = np.maximum(largest[places], bound)
+            natural = wings if wings is not None and is_square(wire) else None
+            bound = np.maximum(bound, _out_of_range(model, wire, largest, square, natural))
+        for rows_of, size in zip(model.allocation.all_rows(wire), bound, strict=True):
+            largest[rows_of] = np.maximum(largest[rows_of], size)
     units = np.array([row.unit for row in model.stream.rows[:rows]])
     stored: np.ndarray = 1.01 * largest * units
     return stored
 
 
 def _out_of_range(
-    model: CompiledCircuit, wire: ProductSum, largest: np.ndarray, square: EnclosedSquare
+    model: CompiledCircuit,
+    wire: ProductSum,
+    largest: np.ndarray,
+    square: EnclosedSquare,
+    wings: EnclosedWings | None,
 ) -> np.ndarray:
     total = np.zeros(wire.dim)
     for matrix, left, right in wire.terms:
@@ -101,5 +117,9 @@ def _out_of_range(
                 bound = model.ranges[factor].bound
                 arguments += np.divide(reach, bound, out=np.zeros_like(reach), where=bound > 0)
             arguments += np.abs(getattr(factor, "bias", np.zeros(left.dim)))
-        total += np.abs(matrix) @ (area * square.amplification * arguments * 2)
+        growth = area * square.amplification * arguments * 2
+        if wings is not None:  # the core's and the wings' slopes, on an argument in natural units
+            steepest = wings.core.amplification + wings.steepest
+            growth = steepest * arguments * model.ranges[left].bound
+        total += np.abs(matrix) @ growth
     return total
