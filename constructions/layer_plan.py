@@ -39,10 +39,16 @@ class Head:
 
 
 def partial_sums(form: Form) -> list[Form]:
-    """Return a form as a sum of about as many forms as each has terms, of about equal size."""
-    count = max(1, round(np.sqrt(len(form))))
+    """Return a form as a sum of about as many forms as each has terms, large coefficients together.
+
+    Small terms are then added up more often, and large ones less.
+    """
+    count = max(1, round(np.sqrt(1.5 * len(form))))
     ordered = sorted(form, key=lambda row: (-abs(form[row]), row))
-    return [{row: form[row] for row in ordered[first::count]} for first in range(count)]
+    return [
+        {ordered[i]: form[ordered[i]] for i in some}
+        for some in np.array_split(np.arange(len(ordered)), count)
+    ]
 
 
 @dataclass(frozen=True)

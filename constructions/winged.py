@@ -28,6 +28,9 @@ EARLIEST = 0.35
 #: The distance of two wings, in widths 1/s; more leaves ripples.
 STEP = 0.7
 
+#: The first theta, in units of `ALONE`.
+FIRST = 1.35
+
 #: Wings are needed up to where they are this many widths beyond the reach.
 BEYOND = 6.0
 
@@ -117,7 +120,7 @@ def _fitted(reach: float) -> WingedSquare:
 def _places(reach: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Shifts and slopes: each as wide as its silence up to `ALONE` and `EARLIEST` permits."""
     shifts, slopes = [], []
-    place, width = 1.35 * ALONE, 0.0
+    place, width = FIRST * ALONE, 0.0
     while place - BEYOND * width <= reach:
         width = min(place - ALONE, (1 - EARLIEST) * place) / SILENT
         shifts.append(place)

@@ -102,7 +102,7 @@ class Analysis:
     def _multiply(self, layer: int, wires: Sequence[ProductSum]) -> None:
         norm = layer_norm_errors(self.model, layer, self.rounding, self.square, self.wings)
         shared = (self.model, self.sizes, self.rounding, self.square, norm)
-        feed_forward = FeedForward(*shared, self.total, self.wings)
+        feed_forward = FeedForward(*shared, self.total, self.wings, self.near)
         for wire in wires:
             if is_score(wire):
                 scores = feed_forward.scores(wire)
@@ -155,9 +155,29 @@ class Analysis:
         rows = self.model.allocation[source]
         held = dict(zip(rows, self._bound(source) + self.error(source).rounding, strict=True))
         planned = self.model.plans[self._layer].heads[head].values.values()
-        rounded = [sum_in_parts(form, held, self.rounding) for form in planned]
+        rounded = [sum_in_parts(form, held, self.rounding, np.inf)[0] for form in planned]
         error: Vector = np.array(rounded) + np.abs(matrix) @ self.error(source).rounding
         return error
+
+    def near(self, wire: Value, entry: int, size: float) -> tuple[float, float]:
+        """Return the error of an entry as (constant, slope) of t, where it is at most size + |t|.
+
+        A sum in parts errs by less if it comes out small.
+        """
+        whole = float(self.total(wire)[entry])
+        for layer, scheduled in enumerate(self.model.schedule):
+            heads = self.model.plans[layer].heads
+            for head, attended in zip(heads, scheduled.attended, strict=True):
+                if attended is wire and head.in_parts:
+                    ((source, matrix),) = getattr(wire.sources[0], "terms")
+                    off = self.error(source).rounding
+                    bound = dict(
+                        zip(self.model.allocation[source], self._bound(source) + off, strict=True)
+                    )
+                    form = list(head.values.values())[entry]
+                    constant, slope = sum_in_parts(form, bound, self.rounding, size)
+                    return constant + float(np.abs(matrix[entry]) @ off), slope
+        return whole, 0.0
 
     @_attended.register
     def _(self, wire: Sum, head: int) -> WireError:
@@ -309,7 +329,8 @@ class Analysis:
             return np.zeros(source.dim)
         ranges = np.ptp(source.components, axis=1)
         least = self._least_score(source, held.mixing)
-        return np.array([gibbs(held.mixing, float(r), least).value for r in ranges])
+        count = source.logits.dim
+        return np.array([gibbs(held.mixing, float(r), least, count).value for r in ranges])
 
     def _least_score(self, mixture: Mixture, mixing: ScoreErrors) -> float:
         return mixing.least(self.sizes, mixture.logits)
@@ -347,7 +368,8 @@ class Analysis:
             alone = float(self._alone[id(wire)][0]) + self._read_out(wire)
             products = Bound("products of the last layer", scale * alone)
             least = self._least_score(mixture, held.mixing)
-            return Bound.sum("answer", products, gibbs(held.mixing, spread, least))
+            mixed_up = gibbs(held.mixing, spread, least, mixture.logits.dim)
+            return Bound.sum("answer", products, mixed_up)
         return None
 
 

@@ -50,6 +50,9 @@ class FeedForward:
         The error that a wire has when it is read (dim,).
     wings
         The gadget of squares that have wings.
+    near
+        The error of an entry as (constant, slope) of t, where it is at most a given size + |t|;
+        needed with wings.
     """
 
     model: CompiledCircuit
@@ -59,6 +62,7 @@ class FeedForward:
     norm: LayerNormErrors
     error_of: Callable[[Value], Vector]
     wings: EnclosedWings | None = None
+    near: Callable[[Value, int, float], tuple[float, float]] | None = None
 
     def products(self, wire: ProductSum) -> Vector:
         """Return the error of a sum of products (dim,)."""
@@ -107,28 +111,31 @@ class FeedForward:
         sign = -1 if (matrix < 0).any() else 1
         return ScoreErrors(constant, linear, quadratic, weight, (factor,), sign=sign)
 
-    def _difference(self, factor: Value, entry: int) -> tuple[float, float]:
-        """A and E: the rows of a difference t are together at most A + |t|, and off by at most E.
+    def _difference(self, factor: Value, entry: int) -> tuple[float, float, float]:
+        """A, E_0 and E_1: two rows are together at most A + |t|, off by at most E_0 + E_1 |t|.
 
         Raises
         ------
         CertificateError
             If the factor is not the difference of two rows of the same unit.
         """
-        stream, parts = self.model.stream, []
-        for source, row in _forms(factor, entry):
-            rows, held = self.model.allocation[source], self.sizes.bound(source)
-            off = self.error_of(source)
-            parts += [
-                (float(row[i]), stream.rows[rows[i]].unit, float(held[i]), float(off[i]))
-                for i in np.flatnonzero(row)
-            ]
-        signs = sorted(sign for sign, *_ in parts)
-        if signs != [-1.0, 1.0] or parts[0][1] != parts[1][1] or getattr(factor, "bias", 0.0).any():
+        found = [
+            (source, int(i), float(row[i]))
+            for source, row in _forms(factor, entry)
+            for i in np.flatnonzero(row)
+        ]
+        places = [self.model.allocation[source][i] for source, i, _ in found]
+        units = {self.model.stream.rows[place].unit for place in places}
+        shift = factor.shift if isinstance(factor, Affine) else None
+        signs = sorted(sign for *_, sign in found)
+        if self.near is None or signs != [-1.0, 1.0] or len(units) > 1 or shift is not None:
             raise CertificateError("squares with wings need differences of two rows as factors")
-        (_, unit, first, off), (_, _, second, further) = parts
-        error = off + further
-        return 2 * (min(first, second) + error + self.norm.mean / unit), error
+        sizes = [float(self.sizes.bound(source)[i]) for source, i, _ in found]
+        # Each is at most the other and |t|.
+        parts = [self.near(source, i, min(sizes)) for source, i, _ in found]
+        constant, slope = (sum(part[k] for part in parts) for k in range(2))
+        mean = self.norm.mean / units.pop()
+        return 2 * (min(sizes) + mean + constant), constant, slope
 
     def _neurons(self, wire: ProductSum) -> int:
         """The most neurons that write into one row of the wire."""

@@ -9,7 +9,7 @@ from constructions.certificate.squares import EnclosedSquare
 from constructions.certificate.wings import EnclosedWings
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.passes.allocate import is_square
-from constructions.values import ProductSum, Token
+from constructions.values import Affine, Previous, ProductSum, Token
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,31 @@ def layer_norm_errors(
         np.abs(small).sum(axis=0).max()
     )
     # A sum that holds L is rounded to L u at each of its p steps; the rest is at most p + others.
-    mean = (float(stored.sum()) + imbalance) / p + 2 * L * u
+    total = float(stored.sum()) - (_spared(model, stored) if layer == 0 else 0.0)
+    mean = (total + imbalance) / p + 2 * L * u
     squares = float((small**2).sum(axis=0).max()) + float((stored**2).sum())
     scale = 12 * u + (2 * squares + 4 * p * mean**2) / L**2
     return LayerNormErrors(scale, mean)
+
+
+def _spared(model: CompiledCircuit, stored: np.ndarray) -> float:
+    """By how much the sum of the first layer's rows is less than that of their magnitudes.
+
+    What heads have brought from the covariates are linear forms of the same x: their sum is a form.
+    """
+    spared = 0.0
+    for wire in model.schedule[0].attended:
+        form = wire.sources[0]
+        if not (isinstance(wire, Previous) and isinstance(form, Affine) and len(form.terms) == 1):
+            continue
+        ((source, matrix),) = form.terms
+        if source is not model.circuit.prompt.covariate or form.shift is not None:
+            continue
+        rows = model.allocation[wire]
+        units = np.array([model.stream.rows[row].unit for row in rows])
+        together = model.circuit.prompt.box.images((units @ matrix)[None, :])
+        spared += max(0.0, float(stored[rows].sum()) - 1.01 * float(together[0]))
+    return spared
 
 
 def _stored(

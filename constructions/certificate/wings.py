@@ -72,6 +72,7 @@ class EnclosedWings:
         rounding: RoundingModel,
         apart: float,
         error: float,
+        slope: float,
         scale: float,
     ) -> SquareErrors:
         """Return the error of the square of a difference of two rows, the sums in W_out included.
@@ -80,15 +81,15 @@ class EnclosedWings:
         ----------
         rounding, apart
             As for `quadratic`.
-        error
-            What the two rows are off by.
+        error, slope
+            The two rows are off by at most error + slope |t|.
         scale
             LayerNorm's relative error.
         """
         u, A, C = rounding.unit_roundoff, self.core.amplification, self.core.curvature
         summing = summation(self.core.neurons, rounding)
         # Common to all neurons: the rows, read with two roundings each, and LayerNorm's scale.
-        c0, c1 = 1.01 * (error + 2.01 * u * apart), scale + 2.1 * u
+        c0, c1 = 1.01 * (error + 2.01 * u * apart), scale + 2.1 * u + 1.01 * slope
         # Of a core neuron's own: its two products and their sum, and its weights' common size.
         h0, h1 = 1.01 * u * apart, 8 * u
         reach0, reach1 = c0 + h0, 1 + c1 + h1

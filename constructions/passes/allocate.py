@@ -5,8 +5,6 @@ wires of different kinds of columns fit into the same rows. Products are not gat
 """
 
 from dataclasses import dataclass, field, replace
-from math import sqrt
-
 import numpy as np
 
 from constructions.circuit import Circuit
@@ -90,7 +88,7 @@ def allocate(
         Whether attended wires are exactly 0 outside their columns, and may share rows.
     spread
         Whether products are spread over several rows, so that the sums over neurons are shorter:
-        squares over two (a core and wings), a sum of n products over about sqrt(n).
+        squares over two (a core and wings), a sum of products over one for each.
     """
     prompt = circuit.prompt
     entry = max(prompt.box.covariate, prompt.box.label)
@@ -131,7 +129,7 @@ def _rows_for(wire: ProductSum) -> int:
     if is_square(wire):
         return 2
     products = sum(left.dim for _, left, _ in wire.terms)
-    return max(1, round(sqrt(products))) if wire.dim == 1 else 1
+    return products if wire.dim == 1 else 1
 
 
 def _read_by_products(circuit: Circuit) -> set[int]:
