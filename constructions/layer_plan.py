@@ -39,16 +39,16 @@ class Head:
 
 
 def partial_sums(form: Form) -> list[Form]:
-    """Return a form as a sum of about as many forms as each has terms, large coefficients together.
+    """Return a form as a sum of forms: of its two largest coefficients, the next three, four, ...
 
-    Small terms are then added up more often, and large ones less.
+    So the parts are of similar size, and large terms are added up less often than small ones.
     """
-    count = max(1, round(np.sqrt(1.5 * len(form))))
     ordered = sorted(form, key=lambda row: (-abs(form[row]), row))
-    return [
-        {ordered[i]: form[ordered[i]] for i in some}
-        for some in np.array_split(np.arange(len(ordered)), count)
-    ]
+    parts, size = [], 2
+    while ordered:
+        parts.append({row: form[row] for row in ordered[:size]})
+        ordered, size = ordered[size:], size + 1
+    return parts
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,18 @@ class Affine:
 
 @dataclass(frozen=True)
 class Aside:
-    """Where a square's wings go (`constructions.winged`): rows that readers add to its targets.
+    """Where a square with wings goes (`constructions.winged`), beside its targets.
 
-    ``one`` is a row of ones, which wings read.
+    Parameters
+    ----------
+    rows
+        Rows that readers add to the targets: of every pair of the core but the first, then of the
+        wings.
+    one
+        A row of ones, which wings read.
     """
 
-    targets: Form
+    rows: tuple[Form, ...]
     one: int
 
 

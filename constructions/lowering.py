@@ -116,9 +116,12 @@ def _head_matrices(
             for row, coefficient in form.items():
                 weights[t, row] = coefficient / units[row]
     for t, (target, form) in enumerate(values):
-        output[target, t] = units[target]
+        # A plain sum is left to the values, which are then exact, its factor to the output.
+        sizes = {abs(coefficient) for coefficient in form.values()}
+        factor = sizes.pop() if len(sizes) == 1 < len(form) else 1.0
+        output[target, t] = units[target] * factor
         for row, coefficient in form.items():
-            value[t, row] = coefficient / units[row]
+            value[t, row] = coefficient / factor / units[row]
     return query, key, value, output
 
 
@@ -174,23 +177,24 @@ class _Neurons:
             self._add_square((left - right) / 2, -area, local)
 
     def _add_winged(self, local: Product, aside: Aside, winged: WingedSquare) -> None:
-        """Add t^2 in natural units: the core to the targets, the wings beside them."""
+        """Add t^2 in natural units: each pair of the core to a row, wings to the rows after."""
         form = self._read(local.left, self.stream.bypass)
-        self._add_square(form, 1.0, local, winged.core)
-        column = self._column(aside.targets)
+        rows = [local.targets, *aside.rows]
+        core = (winged.core.scales, winged.core.coefficients)
+        for scale, coefficient, targets in zip(*core, rows, strict=False):
+            scaled = {row: c * coefficient for row, c in targets.items()}
+            self._add_pair(scale * form, float(scale), None, scaled, odd=False)
         threshold = self._read({aside.one: 1.0}, self.stream.bypass)
+        columns = [self._column(targets) for targets in rows[len(winged.core.scales) :]]
         wings = (winged.shifts, winged.slopes, winged.coefficients)
-        for shift, slope, coefficient in zip(*wings, strict=True):
+        for k, (shift, slope, coefficient) in enumerate(zip(*wings, strict=True)):
             for side in (slope, -slope):
                 self.inward.append(side * form - slope * shift * threshold)
-                self.outward.append(coefficient * column)
+                self.outward.append(coefficient * columns[k % len(columns)])
 
-    def _add_square(
-        self, form: Row, factor: float, local: Product, square: SquareGadget | None = None
-    ) -> None:
+    def _add_square(self, form: Row, factor: float, local: Product) -> None:
         """Add factor * t^2 for |t| <= 1, as sum_i c_i (gelu(s_i t) + gelu(-s_i t))."""
-        square = self.square if square is None else square
-        for scale, coefficient in zip(square.scales, square.coefficients, strict=True):
+        for scale, coefficient in zip(self.square.scales, self.square.coefficients, strict=True):
             targets = {row: c * factor * coefficient for row, c in local.targets.items()}
             self._add_pair(scale * form, float(scale), local.outside, targets, odd=False)
 

@@ -119,10 +119,16 @@ class Planner:
                         outside,
                         float(left_bound),
                         float(right_bound),
-                        Aside({r[1]: c for r, c in entries}, self.stream.one()) if wings else None,
+                        self._aside(entries) if wings else None,
                     )
                 )
         return products
+
+    def _aside(self, entries: Sequence[tuple[list[int], float]]) -> Aside:
+        """The further rows of a square, with the row of ones."""
+        count = min(len(rows) for rows, _ in entries)
+        forms = tuple({rows[i]: c for rows, c in entries} for i in range(1, count))
+        return Aside(forms, self.stream.one())
 
     def _gate(self, wire: ProductSum, left: Value, right: Value) -> int:
         """The row that is 0 in the columns of a term, and 1 elsewhere.

@@ -37,6 +37,9 @@ BEYOND = 6.0
 #: Pairs of the core, and its largest scale, in units of 1 / (2 `ALONE`): A and ripples are small.
 CORE_PAIRS, CORE_SCALE = 8, 1.5
 
+#: Rows of the stream that wings take turns with; every pair of the core has one of its own.
+WING_ROWS = 2
+
 #: Smallest singular values that count, relative to the errors of the fit.
 RIDGE = 1e-14
 

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 
 from constructions.certificate.bounds import CertificateError
 from constructions.certificate.rounding import RoundingModel
-from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose, summation
+from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose
 from constructions.gadgets import SquareGadget
-from constructions.winged import WingedSquare
+from constructions.winged import WING_ROWS, WingedSquare
 
 #: Intervals are as long as this many widths of the narrowest wing, and their ends grow no faster.
 LENGTH, RATIO = 1.2, 1.06
@@ -87,23 +87,25 @@ class EnclosedWings:
             LayerNorm's relative error.
         """
         u, A, C = rounding.unit_roundoff, self.core.amplification, self.core.curvature
-        summing = summation(self.core.neurons, rounding)
         # Common to all neurons: the rows, read with two roundings each, and LayerNorm's scale.
         c0, c1 = 1.01 * (error + 2.01 * u * apart), scale + 2.1 * u + 1.01 * slope
         # Of a core neuron's own: its two products and their sum, and its weights' common size.
-        h0, h1 = 1.01 * u * apart, 8 * u
+        h0, h1 = 1.01 * u * apart, 6 * u
         reach0, reach1 = c0 + h0, 1 + c1 + h1
         beside = self.quadratic(rounding, apart + 2 * c0)
         linear = 2 * c0 * (1 + c1) + C * (reach0 * h1 + reach1 * h0)
-        linear += (rounding.pair * u + summing) * A * reach1
+        # gelu, and its product with a weight.
+        each = (rounding.pair + 1.01) * u * A
+        linear += each * reach1
         return SquareErrors(
-            constant=c0**2 + C * reach0 * h0 + (rounding.pair * u + summing) * A * reach0,
+            constant=c0**2 + C * reach0 * h0 + each * reach0,
             linear=linear,
             quadratic=self.core.truncation * 1.01
             + 2 * c1
             + c1**2
             + C * reach1 * h1
-            + 3 * u * C
+            # The weights of W_out, and the sum of each pair: sum |c psi| <= C t^2 / 2.
+            + 4 * u * C / 2
             + sum(beside.values()),
         )
 
@@ -122,13 +124,14 @@ class EnclosedWings:
         # Four products and their sum; 6 u for weights, 2 u for the row of ones as it is read.
         moved = self.slopes * (rounding.gamma(4) * (apart + t) + 6 * u * t)
         moved = moved + 14 * u * self.thresholds
+        additions = self.core.neurons / 2 + WING_ROWS - 1
         rows = {
             "gelu": rounding.gelu * u * (self.inputs + moved),
             "reading": SLOPE * moved,
             "weights": 3 * u * self.sizes,
-            "sum": u * (self.heard + 1) * self.sizes,
-            # The core's own sum, and the sum of both rows, beside what they are without wings.
-            "rows": (summation(self.core.neurons, rounding) + 6 * u) * (self.sizes + t**2),
+            "sum": u * (self.heard / WING_ROWS + 2) * self.sizes,
+            # The sum of all rows: any partial one is at most (sum of magnitudes + t^2) / 2.
+            "rows": 1.01 * additions * u * (self.sizes + (self.core.curvature / 2 + 1) * t**2) / 2,
         }
         return {
             name: 1.01 * float((row / self.starts**2).max(initial=0.0)) for name, row in rows.items()

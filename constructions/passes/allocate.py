@@ -13,6 +13,7 @@ from constructions.passes.ranges import Ranges
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnKind
 from constructions.values import ProductSum, Value
+from constructions.winged import CORE_PAIRS, WING_ROWS
 
 #: Rows that only attention reads are scaled to this size, out of the way of LayerNorm's mean.
 QUIET = 2.0**-24
@@ -88,7 +89,7 @@ def allocate(
         Whether attended wires are exactly 0 outside their columns, and may share rows.
     spread
         Whether products are spread over several rows, so that the sums over neurons are shorter:
-        squares over two (a core and wings), a sum of products over one for each.
+        squares over those of `constructions.winged`, a sum of products over one for each.
     """
     prompt = circuit.prompt
     entry = max(prompt.box.covariate, prompt.box.label)
@@ -127,7 +128,7 @@ def is_square(wire: ProductSum) -> bool:
 
 def _rows_for(wire: ProductSum) -> int:
     if is_square(wire):
-        return 2
+        return CORE_PAIRS + WING_ROWS
     products = sum(left.dim for _, left, _ in wire.terms)
     return products if wire.dim == 1 else 1
 
