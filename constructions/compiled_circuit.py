@@ -98,6 +98,8 @@ class CompiledCircuit(Transformer):
     ) -> None:
         if winged is not None and not prefix_columns:
             raise ValueError("squares with wings need prefix_columns: their neurons have no gates")
+        if winged is not None and dtype != torch.float64:
+            raise ValueError(f"dtype is {dtype}: squares with wings are made for torch.float64")
         epsilon = machine_epsilon(dtype)
         validate(circuit)
         folded = fold_linear(unroll(circuit) if wide else circuit)

@@ -44,7 +44,8 @@ def partial_sums(form: Form) -> list[Form]:
     So the parts are of similar size, and large terms are added up less often than small ones.
     """
     ordered = sorted(form, key=lambda row: (-abs(form[row]), row))
-    parts, size = [], 2
+    parts: list[Form] = []
+    size = 2
     while ordered:
         parts.append({row: form[row] for row in ordered[:size]})
         ordered, size = ordered[size:], size + 1

@@ -40,8 +40,8 @@ CORE_PAIRS, CORE_SCALE = 8, 1.5
 #: Rows of the stream that wings take turns with; every pair of the core has one of its own.
 WING_ROWS = 2
 
-#: Smallest singular values that count, relative to the errors of the fit.
-RIDGE = 1e-14
+#: What keeps weights small where they hardly matter: those of pairs, and those of wings.
+PAIR_RIDGE, WING_RIDGE = 1e-14, 1e-15
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def _fitted(reach: float) -> WingedSquare:
     inputs = (t[:, None] - shifts) * slopes
     wings = np.where(inputs > -SILENT, inputs * ndtr(inputs), 0.0) / slopes
     columns = np.hstack([t[:, None] * erf(np.outer(t, scales) / sqrt(2)), wings]) / t[:, None] ** 2
-    weights, off = fit(columns)
+    ridge = np.repeat([PAIR_RIDGE, WING_RIDGE], [CORE_PAIRS, len(shifts)])
+    weights, off = fit(columns, ridge)
     core = SquareGadget(scales, weights[:CORE_PAIRS] / scales, off)
     return WingedSquare(core, shifts, slopes, weights[CORE_PAIRS:] / slopes, reach)
 
@@ -132,17 +133,18 @@ def _places(reach: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " 
     return np.array(shifts), np.array(slopes)
 
 
-def fit(columns: Float[np.ndarray, "points n"]) -> tuple[Float[np.ndarray, " n"], float]:
+def fit(
+    columns: Float[np.ndarray, "points n"], ridge: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], float]:
     """Return weights with columns @ weights = 1, as nearly as float64 can, and the largest error.
 
-    A ridge keeps weights small where columns are nearly dependent; residuals are refined in
-    extended precision.
+    Columns are nearly dependent: ``ridge`` times the weights is made small as well. Residuals are
+    refined in extended precision.
     """
-    n = columns.shape[1]
-    q, r = np.linalg.qr(np.vstack([columns, RIDGE * np.eye(n)]))
-    weights, wide = np.zeros(n), columns.astype(np.longdouble)
+    q, r = np.linalg.qr(np.vstack([columns, np.diag(ridge)]))
+    weights, wide = np.zeros(columns.shape[1]), columns.astype(np.longdouble)
     for _ in range(3):
-        left = np.concatenate([(1 - wide @ weights).astype(float), -RIDGE * weights])
+        left = np.concatenate([(1 - wide @ weights).astype(float), -ridge * weights])
         weights = weights + np.linalg.solve(r, q.T @ left)
     return weights, float(np.abs(wide @ weights - 1).max())
 
@@ -153,5 +155,6 @@ def fitted_square() -> SquareGadget:
     nodes = (2 * np.arange(1, CORE_PAIRS + 1) - 1) * pi / (4 * CORE_PAIRS)
     scales = CORE_SCALE * np.sin(nodes)
     t = np.linspace(0.002, 1, 500)
-    weights, off = fit(erf(np.outer(t, scales) / sqrt(2)) / t[:, None])
+    columns = erf(np.outer(t, scales) / sqrt(2)) / t[:, None]
+    weights, off = fit(columns, np.full(CORE_PAIRS, PAIR_RIDGE))
     return SquareGadget(scales, weights / scales, off)

@@ -15,10 +15,11 @@ from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors, gibbs
 from constructions.certificate.selection import constant_logits, highest_other
 from constructions.certificate.sizes import Sizes, Vector
-from constructions.certificate.sums import sum_in_parts
 from constructions.certificate.squares import EnclosedSquare, enclose
+from constructions.certificate.sums import sum_in_parts
 from constructions.certificate.wings import enclose_wings
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.layer_plan import Head
 from constructions.values import (
     Affine,
     Array,
@@ -151,33 +152,36 @@ class Analysis:
 
     def _in_parts(self, operand: Value, head: int) -> Vector:
         """The error of linear forms of one wire that a head adds up part by part."""
-        ((source, matrix),) = getattr(operand, "terms")
+        planned = self.model.plans[self._layer].heads[head]
+        entries = range(operand.dim)
+        return np.array([self._entry_in_parts(operand, planned, t, np.inf)[0] for t in entries])
+
+    def _entry_in_parts(
+        self, operand: Value, head: Head, entry: int, near: float
+    ) -> tuple[float, float]:
+        """The error of one of these forms: constant, and slope, where it is at most near + |t|."""
+        single = _single(operand)
+        if single is None:
+            raise CertificateError("no rule for sums in parts of more than one value")
+        source, matrix = single
+        off = self.error(source).rounding
         rows = self.model.allocation[source]
-        held = dict(zip(rows, self._bound(source) + self.error(source).rounding, strict=True))
-        planned = self.model.plans[self._layer].heads[head].values.values()
-        rounded = [sum_in_parts(form, held, self.rounding, np.inf)[0] for form in planned]
-        error: Vector = np.array(rounded) + np.abs(matrix) @ self.error(source).rounding
-        return error
+        held = dict(zip(rows, (self._bound(source) + off).tolist(), strict=True))
+        form = list(head.values.values())[entry]
+        constant, slope = sum_in_parts(form, held, self.rounding, near)
+        return constant + float(np.abs(matrix[entry]) @ off), slope
 
     def near(self, wire: Value, entry: int, size: float) -> tuple[float, float]:
         """Return the error of an entry as (constant, slope) of t, where it is at most size + |t|.
 
         A sum in parts errs by less if it comes out small.
         """
-        whole = float(self.total(wire)[entry])
         for layer, scheduled in enumerate(self.model.schedule):
             heads = self.model.plans[layer].heads
             for head, attended in zip(heads, scheduled.attended, strict=True):
                 if attended is wire and head.in_parts:
-                    ((source, matrix),) = getattr(wire.sources[0], "terms")
-                    off = self.error(source).rounding
-                    bound = dict(
-                        zip(self.model.allocation[source], self._bound(source) + off, strict=True)
-                    )
-                    form = list(head.values.values())[entry]
-                    constant, slope = sum_in_parts(form, bound, self.rounding, size)
-                    return constant + float(np.abs(matrix[entry]) @ off), slope
-        return whole, 0.0
+                    return self._entry_in_parts(wire.sources[0], head, entry, size)
+        return float(self.total(wire)[entry]), 0.0
 
     @_attended.register
     def _(self, wire: Sum, head: int) -> WireError:

@@ -12,10 +12,10 @@ from constructions.layer_plan import Form, partial_sums
 def sum_in_parts(
     form: Form, sizes: Mapping[int, float], rounding: RoundingModel, near: float
 ) -> tuple[float, float]:
-    """Return a and b: the rounding of a linear form that `partial_sums` has split is at most a + b t.
+    """Return a and b: a linear form that `partial_sums` has split is rounded by at most a + b |t|.
 
-    The sum is exactly at most ``near`` + t in magnitude. Every product, and every addition, errs by
-    u times its result, to first order.
+    The sum is exactly at most ``near`` + |t| in magnitude. Every product, and every addition, errs
+    by u times its result, to first order.
 
     Parameters
     ----------

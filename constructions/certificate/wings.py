@@ -1,7 +1,8 @@
 """Squares with wings, enclosed: how far they are from t^2, and what their rounding amounts to.
 
-A winged square is F(t) = sum_i c_i psi(s_i t) + W(|t|), W(t) = sum_k c_k gelu(s_k (t - theta_k)). It is
-bounded on intervals of |t|: on each, wings count that are heard somewhere; the others are exactly 0.
+A winged square is F(t) = sum_i c_i psi(s_i t) + W(|t|), W(t) = sum_k c_k gelu(s_k (t - theta_k)).
+It is bounded on intervals of |t|: on each, wings count that are heard somewhere; the others are
+exactly 0.
 """
 
 from collections.abc import Mapping
@@ -134,7 +135,8 @@ class EnclosedWings:
             "rows": 1.01 * additions * u * (self.sizes + (self.core.curvature / 2 + 1) * t**2) / 2,
         }
         return {
-            name: 1.01 * float((row / self.starts**2).max(initial=0.0)) for name, row in rows.items()
+            name: 1.01 * float((row / self.starts**2).max(initial=0.0))
+            for name, row in rows.items()
         }
 
 
@@ -146,24 +148,15 @@ def enclose_wings(winged: WingedSquare, rounding: RoundingModel) -> EnclosedWing
     CertificateError
         If a wing is heard where the argument is on the other side of 0.
     """
-    parts = (winged.core.scales, winged.core.coefficients)
+    core = (winged.core.scales, winged.core.coefficients)
     wings = (winged.shifts, winged.slopes, winged.coefficients)
-    return _enclosed(
-        *(tuple(map(float, part)) for part in (*parts, *wings)), winged.reach, rounding.silent
-    )
+    data = tuple(tuple(map(float, part)) for part in (*core, *wings))
+    return _enclosed(data, winged.reach, rounding.silent)
 
 
 @lru_cache(maxsize=16)
-def _enclosed(
-    scales: tuple[float, ...],
-    coefficients: tuple[float, ...],
-    shifts: tuple[float, ...],
-    slopes: tuple[float, ...],
-    factors: tuple[float, ...],
-    reach: float,
-    silent: float,
-) -> EnclosedWings:
-    theta, s, c = (np.array(part) for part in (shifts, slopes, factors))
+def _enclosed(data: tuple[tuple[float, ...], ...], reach: float, silent: float) -> EnclosedWings:
+    scales, coefficients, theta, s, c = map(np.array, data)
     silent = silent + 1e-3  # more than rounding moves an input
     if (theta * s < silent).any():
         raise CertificateError("a wing of the square is heard on both sides of 0")
@@ -190,7 +183,9 @@ def _enclosed(
         starts,
         ends,
         heard.sum(axis=1).astype(float),
-        (size * np.where(high > 0, np.maximum(high, DIP), np.minimum(DIP, _tail(high)))).sum(axis=1),
+        (size * np.where(high > 0, np.maximum(high, DIP), np.minimum(DIP, _tail(high)))).sum(
+            axis=1
+        ),
         (size * np.maximum(np.abs(low), np.abs(high))).sum(axis=1),
         steep.sum(axis=1),
         (steep * theta).sum(axis=1),
@@ -199,7 +194,7 @@ def _enclosed(
 
 
 def _tail(x: Numbers) -> Numbers:
-    """|x| phi(x) for x < 0, at least |gelu| and |gelu'| there where x <= -1.5; elsewhere infinite."""
+    """|x| phi(x), at least |gelu| and |gelu'| where x <= -1.5; infinite elsewhere."""
     bound: Numbers = np.where(x <= -1.5, np.abs(x) * np.exp(-(x**2) / 2) / 2.5, np.inf)
     return bound
 

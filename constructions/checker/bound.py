@@ -99,6 +99,7 @@ def _squares(
     entered = 0.0 if settings.dtype == "float64" else 1.01 * net.rounding.unit * label
     normalised = _labels(net, brought, label + entered)
     squares, errors = [], []
+    furthest = float((brought.sizes + brought.errors).max()) + label
     for t, (image, rows) in enumerate(zip(layout.image, layout.squares, strict=True)):
         size, off = float(brought.sizes[t]), float(brought.errors[t])
         pair = (units[[layout.token[0]]], float(units[image]))
@@ -109,11 +110,9 @@ def _squares(
         frame = Frame(pair, net.bypass, len(units), factor)
         known, joint = label + entered, 2 * (min(label, size) + off + entered)
         near = float(brought.near[t]) + entered
-        reading = Reading(
-            known, known, size + off, near, pair, normalised, joint, brought.slope
-        )
+        reading = Reading(known, known, size + off, near, pair, normalised, joint, brought.slope)
         if len(rows) > 1:
-            read, wings = winged_square(net, rows, image, size + label + off, frame)
+            read, wings = winged_square(net, rows, image, furthest, frame)
             errors.append(winged_errors(read, wings, reading, len(rows), net.rounding))
             squares.append(heaviest(read, wings))
             continue

@@ -14,7 +14,14 @@ from constructions.checker.rounding import (
     multiply,
     product_error,
 )
-from constructions.checker.wiring import Matrix, MismatchError, Wiring, check_gap, diagonal, in_parts
+from constructions.checker.wiring import (
+    Matrix,
+    MismatchError,
+    Wiring,
+    check_gap,
+    diagonal,
+    in_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ def scores(net: Wiring) -> Scores:
     # exp above and below, the sum of weights, the division; W^V, and a sum of seen + 1 products.
     weights = 1.01 * static + 2.02 * net.rounding.exp * u + net.rounding.gamma(seen_most + 1)
     total = weights + products + net.rounding.gamma(seen_most + 2)
-    relative = total * (1 + total) if total < 0.1 else np.inf
-    return Scores(value[at, [rows[0] for rows in layout.squares]], out, relative, over)
+    firsts = [squares[0] for squares in layout.squares]
+    return Scores(value[at, firsts], out, total * (1 + total) if total < 0.1 else np.inf, over)
 
 
 @dataclass(frozen=True)

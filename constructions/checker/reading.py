@@ -337,7 +337,9 @@ def _layout(
     if "one" in found:
         rows["one"] = _entry(found, "one", int, f"{where}layout: ")
         if not _is_row(rows["one"], width):
-            raise UnreadableError(f"{where}layout: one is {rows['one']}, expected a row below {width}")
+            raise UnreadableError(
+                f"{where}layout: one is {rows['one']}, expected a row below {width}"
+            )
     return Layout(**rows)
 
 

@@ -1,14 +1,15 @@
 """Squares with wings: pairs of neurons near 0, and neurons that are silent there further out.
 
-F(r) = sum_i c_i psi(s_i r) + sum_k c_k gelu(s_k (|r| - theta_k)), r = b - a. A pair writes a row of its
-own, wings share rows, and layer 2 adds all of them up. On each of some intervals of |r|, wings
-count that may be heard there; the others are exactly 0, by the rounding model.
+F(r) = sum_i c_i psi(s_i r) + sum_k c_k gelu(s_k (|r| - theta_k)), r = b - a. A pair writes a row
+of its own, wings share rows, and layer 2 adds all of them up. On each of some intervals of |r|,
+wings count that may be heard there; the others are exactly 0, by the rounding model.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from flint import arb, ctx
@@ -73,7 +74,7 @@ def winged_square(
     rows, image
         The rows that the square is written to, and the row a.
     reach
-        The largest |r|.
+        The largest |r| of any square: their gadgets are the same then, and enclosed once.
     frame
         Units and scales.
 
@@ -155,7 +156,8 @@ def _wings(
             )
         )
     table = np.array(found).reshape(-1, 6)
-    wings = Wings(*table.T[:4], table.T[4:])
+    slopes, shifts, factors, rows_written = table.T[:4]
+    wings = Wings(slopes, shifts, factors, rows_written, table.T[4:])
     if (wings.slopes * wings.shifts < rounding.silent + MARGIN).any():
         raise MismatchError("layer 1: a wing is heard where the residual has the other sign")
     return wings
@@ -178,8 +180,9 @@ def _intervals(wings: Wings, reach: float, silent: float) -> list[tuple[float, f
         step = ends[-1] * RATIO
         heard, far, _, _ = _heard(wings, (ends[-1], step), silent)
         steepest = float(wings.slopes[heard & ~far].max(initial=0.0))
-        ends.append(min(step, ends[-1] + LENGTH / steepest) if steepest > 0 else step)
-    return list(zip(ends[:-1], ends[1:], strict=True))
+        length = LENGTH / steepest if steepest > 0 else np.inf
+        ends.append(min(step, ends[-1] + length, max(reach, ends[-1] * (1 + 1e-9))))
+    return list(pairwise(ends))
 
 
 def _truncation(
@@ -191,10 +194,8 @@ def _truncation(
 ) -> float:
     """A bound on |F(r) - r^2| / r^2 for 0 < |r| <= reach, one sign of r."""
     data = (tuple(part.tolist()) for part in (wings.slopes, wings.shifts, wings.factors))
-    # A little further: the reach differs between squares, and their gadget need not.
-    further = 2.0 ** (np.ceil(256 * np.log2(reach)) / 256) * SLACK
     scale = (frame.units[1], frame.bypass, frame.width, frame.scale)
-    return _found_truncation(key, scale, tuple(data), float(further), silent)
+    return _found_truncation(key, scale, tuple(data), reach, silent)
 
 
 @lru_cache(maxsize=64)
@@ -206,7 +207,8 @@ def _found_truncation(
     silent: float,
 ) -> float:
     unit, bypass, width, factor = scale
-    wings = Wings(*map(np.array, data), np.zeros(0), np.zeros((2, 0)))
+    slopes, shifts, factors = map(np.array, data)
+    wings = Wings(slopes, shifts, factors, np.zeros(0), np.zeros((2, 0)))
     intervals = _intervals(wings, reach, silent)
     with ctx.workprec(PRECISION):
         kappa = (arb(width) / 2).sqrt() / arb(bypass)
@@ -269,7 +271,7 @@ def winged_errors(
 
 
 def heaviest(core: Square, sides: list[Wings]) -> Square:
-    """Return the core with the slopes of the wings: |F(r)| <= slopes |r|, further than it reaches."""
+    """Return the core with the slopes of the wings: |F(r)| <= slopes |r|, however large r is."""
     steepest = max(float((np.abs(side.factors) * side.slopes).sum()) for side in sides)
     return replace(core, slopes=core.slopes + steepest * SLACK)
 
@@ -296,7 +298,9 @@ def _side_errors(
             "gelu": rounding.gelu * u * (factors * size).sum(),
             "reading": (factors * wings.slopes * rising * moved).sum(),
             # As stored they are exact, but for the numbers that this file makes of them.
-            "weights": 8 * u * (sizes + factors * rising * (size + wings.slopes * wings.shifts)).sum(),
+            "weights": 8
+            * u
+            * (sizes + factors * rising * (size + wings.slopes * wings.shifts)).sum(),
             "sums": 1.01 * u * (max(rows, default=0) + 1) * sizes.sum(),
         }
         for source, part in parts.items():
@@ -321,4 +325,3 @@ def _tail(x: Numbers) -> Numbers:
     """|x| phi(x), at least |gelu(x)| and |gelu'(x)| for x <= -1.5."""
     bound: Numbers = np.abs(x) * np.exp(-(x**2) / 2) / 2.5
     return bound
-

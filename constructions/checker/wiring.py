@@ -254,7 +254,9 @@ def in_parts(
     found = [np.flatnonzero(output[target]).tolist() for target in targets]
     taken = [coordinate for coordinates in found for coordinate in coordinates]
     if not all(found) or len(set(taken)) != len(taken) or np.count_nonzero(output) != len(taken):
-        raise MismatchError(f"{what}: a row is not written by coordinates of its own, and no others")
+        raise MismatchError(
+            f"{what}: a row is not written by coordinates of its own, and no others"
+        )
     return [(at, output[target, at]) for target, at in zip(targets, found, strict=True)]
 
 

@@ -1,6 +1,7 @@
 """f*_pi at every prefix in one forward pass: three layers with one head, or two with many."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -8,18 +9,25 @@ import torch
 from jaxtyping import Bool, Float
 
 from constructions.box import Box
-from constructions.certificate.bounds import Certificate
+from constructions.certificate.bounds import Certificate, CertificateError
 from constructions.circuit import Circuit, Prompt
 from constructions.compiled import machine_epsilon
 from constructions.compiled_circuit import CompiledCircuit, LayerState
 from constructions.gadgets import SquareGadget
-from constructions.library.certified import certify_box, certify_prompts, gadget_within
+from constructions.library.certified import (
+    certify_box,
+    certify_prompts,
+    check_within,
+    gadget_within,
+    wings_for,
+    within_reach,
+)
 from constructions.library.posterior_mean import posterior_mean_program
 from constructions.library.resolution import check_resolution
 from constructions.passes.lift import AT_LABELS, lift
 from constructions.reports import CircuitReport, PaperBudget
 from constructions.values import Array, Value
-from constructions.winged import WingedSquare
+from constructions.winged import WingedSquare, fitted_square
 from theory import PromptBatch, RegressionMixture
 
 #: How many layers: three with one head each, or two, the first with a head for every token.
@@ -285,7 +293,8 @@ def compile_posterior_mean(
 
     With a ``tolerance``, its products take as few neurons as a certificate allows: on prompts of
     the box that some component explains (a residual sum of at most 2 k sigma^2) the answers are
-    within the tolerance of f*_pi, rounding included.
+    within the tolerance of f*_pi, rounding included. Where plain squares do not meet it, three
+    layers in float64 take squares with wings (`constructions.winged`), for ten times the neurons.
 
     Raises
     ------
@@ -300,18 +309,25 @@ def compile_posterior_mean(
     >>> len(compile_posterior_mean(mixture, max_examples=4).layers)
     3
     """
-    square = None
-    if tolerance is not None:
-        draft = PosteriorMeanTransformer(
-            mixture, max_examples, box, dtype, layers=layers, prefix_columns=prefix_columns
-        )
-        square = gadget_within(draft, tolerance)
-    return PosteriorMeanTransformer(
+    build = partial(
+        PosteriorMeanTransformer,
         mixture,
         max_examples,
         box,
         dtype,
         layers=layers,
-        square=square,
         prefix_columns=prefix_columns,
     )
+    model = build()
+    if tolerance is None:
+        return model
+    winged = wings_for(model, mixture.noise_std)
+    if winged is None or within_reach(model, tolerance):
+        try:
+            return build(square=gadget_within(model, tolerance))
+        except CertificateError:
+            if winged is None:
+                raise
+    model = build(square=fitted_square(), winged=winged)
+    check_within(model, tolerance)
+    return model

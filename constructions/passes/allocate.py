@@ -5,6 +5,7 @@ wires of different kinds of columns fit into the same rows. Products are not gat
 """
 
 from dataclasses import dataclass, field, replace
+
 import numpy as np
 
 from constructions.circuit import Circuit
