@@ -134,12 +134,12 @@ def scores(net: Wiring) -> Scores:
     value = net.matrix(1, "value")
     for coordinate, squares in zip(at, layout.squares, strict=True):
         read = np.flatnonzero(value[coordinate]).tolist()
-        weights = value[coordinate, list(squares)]
-        if read != sorted(squares) or (weights != weights[0]).any():
+        read_by = value[coordinate, list(squares)]
+        if read != sorted(squares) or (read_by != read_by[0]).any():
             raise MismatchError(
                 f"layer 2: a score does not read square row {squares[0]}, or not alone"
             )
-        if len(squares) > 1 and not is_power_of_two(weights).all():
+        if len(squares) > 1 and not is_power_of_two(read_by).all():
             raise MismatchError("layer 2: rows of a square are not added up as they are")
     products = max(product_error(float(o), net.rounding) for o in out)
     static = exp_error(centre[net.covariates, 0], error[net.covariates, 0], over)
