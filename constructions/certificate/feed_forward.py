@@ -101,7 +101,7 @@ class FeedForward:
         ((matrix, factor, _),) = wire.terms
         weight = np.abs(np.diag(matrix))
         errors = [
-            wings.errors(self.rounding, *self._difference(factor, t), self.norm.scale)
+            wings.errors(self.rounding, *self._difference(factor, t), self.norm)
             for t in range(factor.dim)
         ]
         constant, linear, quadratic = (

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import factorial, log2, sqrt
+from typing import Protocol
 
 import numpy as np
 from flint import arb, arb_series, ctx
@@ -36,6 +37,20 @@ CRAMER = 0.46
 SLOPE, DIP, HALF = 1.1291, 0.17, 0.5
 
 Numbers = Float[np.ndarray, "..."]
+
+
+class Lambda(Protocol):
+    """What LayerNorm costs; see `constructions.certificate.layer_norm`."""
+
+    @property
+    def scale(self) -> float:
+        """Its relative error."""
+        ...
+
+    @property
+    def mean(self) -> float:
+        """What it subtracts, at most."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,26 +89,24 @@ class EnclosedWings:
         apart: float,
         error: float,
         slope: float,
-        scale: float,
+        norm: Lambda,
     ) -> SquareErrors:
         """Return the error of the square of a difference of two rows, the sums in W_out included.
 
         Parameters
         ----------
-        rounding, apart
+        rounding, apart, norm
             As for `quadratic`.
         error, slope
             The two rows are off by at most error + slope |t|.
-        scale
-            LayerNorm's relative error.
         """
         u, A, C = rounding.unit_roundoff, self.core.amplification, self.core.curvature
         # Common to all neurons: the rows, read with two roundings each, and LayerNorm's scale.
-        c0, c1 = 1.01 * (error + 2.01 * u * apart), scale + 2.1 * u + 1.01 * slope
+        c0, c1 = 1.01 * (error + 2.01 * u * apart), norm.scale + 2.1 * u + 1.01 * slope
         # Of a core neuron's own: its two products and their sum, and its weights' common size.
         h0, h1 = 1.01 * u * apart, 6 * u
         reach0, reach1 = c0 + h0, 1 + c1 + h1
-        beside = self.quadratic(rounding, apart + 2 * c0)
+        beside = self.quadratic(rounding, apart + 2 * c0, norm)
         linear = 2 * c0 * (1 + c1) + C * (reach0 * h1 + reach1 * h0)
         # gelu, and its product with a weight.
         each = (rounding.pair + 1.01) * u * A
@@ -110,7 +123,7 @@ class EnclosedWings:
             + sum(beside.values()),
         )
 
-    def quadratic(self, rounding: RoundingModel, apart: float) -> Mapping[str, float]:
+    def quadratic(self, rounding: RoundingModel, apart: float, norm: Lambda) -> Mapping[str, float]:
         """Return bounds on errors of W, and of its sum with the core, relative to t^2, by source.
 
         Parameters
@@ -120,11 +133,15 @@ class EnclosedWings:
         apart
             The two rows that t is the difference of are at most this plus |t| together, with
             LayerNorm's mean.
+        norm
+            The mean, relative to the row of ones, and the relative error of LayerNorm's scale.
         """
         u, t = rounding.unit_roundoff, self.ends
-        # Four products and their sum; 6 u for weights, 2 u for the row of ones as it is read.
+        # Four products and their sum, two of them with the rows of ones and of zeros; weights; the
+        # row of ones as it is read, and scaled.
         moved = self.slopes * (rounding.gamma(4) * (apart + t) + 6 * u * t)
-        moved = moved + 14 * u * self.thresholds
+        fixed = rounding.gamma(4) * (1 + 2 * norm.mean) + 6.1 * u * (1 + norm.mean) + norm.scale
+        moved = moved + 1.01 * fixed * self.thresholds
         additions = self.core.neurons / 2 + WING_ROWS - 1
         rows = {
             "gelu": rounding.gelu * u * (self.inputs + moved),

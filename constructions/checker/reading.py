@@ -185,7 +185,8 @@ def read(folder: Path) -> Stored:
         _entry(certificate, "tree", (dict, list), where),
         _numbers(
             _entry(certificate, "assumptions", dict, where),
-            ("unit_roundoff", "gelu", "exp"),
+            ("unit_roundoff", "gelu", "exp")
+            + (("silent",) if "one" in _entry(certificate, "layout", dict, where) else ()),
             f"{where}assumptions: ",
         ),
         (

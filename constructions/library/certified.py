@@ -100,8 +100,7 @@ def gadget_within(model: CompiledCircuit, tolerance: float) -> SquareGadget:
     CertificateError
         If none is; the message names the largest part of the best bound, and what to relax.
     """
-    if not tolerance > 0:
-        raise ValueError(f"tolerance is {tolerance}, expected a positive number")
+    _check_positive(tolerance)
     if not model.stream.before:
         raise CertificateError(
             "networks without constant prefix columns have no certificate: build with prefix "
@@ -126,8 +125,14 @@ def gadget_within(model: CompiledCircuit, tolerance: float) -> SquareGadget:
     raise CertificateError(_unreachable(tolerance, best, model.dtype))
 
 
+def _check_positive(tolerance: float) -> None:
+    if not tolerance > 0:
+        raise ValueError(f"tolerance is {tolerance}, expected a positive number")
+
+
 def within_reach(model: CompiledCircuit, tolerance: float) -> bool:
     """Whether it is worth looking for a plain gadget: the best are not twice as good as this."""
+    _check_positive(tolerance)
     try:
         return _explained(model, fitted_square()).value <= 2 * tolerance
     except CertificateError:

@@ -79,6 +79,7 @@ def write(folder, network, claimed=1e300):
             "unit_roundoff": 2.0**-53 if double else 2.0**-24,
             "gelu": 2.0 if double else 6.0,
             "exp": 2.0,
+            "silent": 9.0 if double else 6.0,
         },
         **claim(claimed),
     }

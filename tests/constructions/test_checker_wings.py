@@ -101,6 +101,7 @@ def test_a_wing_that_is_heard_early_costs(folder, own):
     ("change", "message"),
     [
         (lambda c: c["layout"].pop("one"), "inward reads row"),
+        (lambda c: c["assumptions"].update(silent=8.0), "assumption silent is 8.0"),
         (lambda c: c["layout"].update(one=LAYOUT["zero"]), "a wing|pairs|neither|row"),
         (lambda c: c["layout"].update(square=LAYOUT["square"][:-2]), "square|row"),
         (lambda c: c["layout"].update(square=LAYOUT["square"][::-1]), "square|row"),
