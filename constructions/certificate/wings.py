@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import factorial, log2, sqrt
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from flint import arb, arb_series, ctx
@@ -39,6 +39,7 @@ SLOPE, DIP, HALF = 1.1291, 0.17, 0.5
 Numbers = Float[np.ndarray, "..."]
 
 
+@runtime_checkable
 class Lambda(Protocol):
     """What LayerNorm costs; see `constructions.certificate.layer_norm`."""
 
