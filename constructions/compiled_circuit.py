@@ -24,6 +24,7 @@ from constructions.planning import Planner, num_basis_columns
 from constructions.reports import CircuitReport
 from constructions.stream import ResidualStream
 from constructions.values import Value
+from constructions.winged import WingedSquare
 from theory import PromptBatch
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
@@ -72,6 +73,10 @@ class CompiledCircuit(Transformer):
         Whether constant columns stand before the prompt. Without them, sink and basis vectors sit
         in the prompt's own first columns, and the first answers, at prefixes that are too short
         to hold the basis, are not those of the circuit (see `min_examples`).
+    winged
+        The gadget for squares, if they are to have wings: what is small is then squared more
+        accurately, for more neurons. Products are spread over rows, sums over entries of the
+        prompt over dimensions of attention.
 
     Raises
     ------
@@ -89,7 +94,12 @@ class CompiledCircuit(Transformer):
         *,
         wide: bool = False,
         prefix_columns: bool = True,
+        winged: WingedSquare | None = None,
     ) -> None:
+        if winged is not None and not prefix_columns:
+            raise ValueError("squares with wings need prefix_columns: their neurons have no gates")
+        if winged is not None and dtype != torch.float64:
+            raise ValueError(f"dtype is {dtype}: squares with wings are made for torch.float64")
         epsilon = machine_epsilon(dtype)
         validate(circuit)
         folded = fold_linear(unroll(circuit) if wide else circuit)
@@ -99,7 +109,8 @@ class CompiledCircuit(Transformer):
                 ["it has neither attention nor products: its output is a linear map of the prompt"]
             )
         ranges = Ranges(folded)
-        allocation = allocate(folded, layers, ranges, share=prefix_columns)
+        precise = winged is not None
+        allocation = allocate(folded, layers, ranges, share=prefix_columns, spread=precise)
         basis = num_basis_columns(folded)
         stream = ResidualStream(
             allocation.labelled(),
@@ -110,15 +121,15 @@ class CompiledCircuit(Transformer):
             prefix=prefix_columns,
             gated=not prefix_columns,
         )
-        planner = Planner(folded, ranges, allocation, stream)
+        planner = Planner(folded, ranges, allocation, stream, precise)
         plans = planner.plan(layers)
         answers = planner.forms(folded.output)
         gadget = gadget_for(dtype) if square is None else square
-        super().__init__(lower(plans, stream, dtype, gadget))
+        super().__init__(lower(plans, stream, dtype, gadget, winged))
         self.circuit, self.folded, self.schedule = circuit, folded, layers
         self.ranges, self.allocation, self.stream = ranges, allocation, stream
         self.plans, self.square, self.dtype = plans, gadget, dtype
-        self.answers = answers
+        self.answers, self.winged = answers, winged
         self.min_examples = 0 if prefix_columns else (basis + 1) // 2
         blank = np.zeros((circuit.prompt.dim, circuit.prompt.num_columns))
         self.constants: Tensor
@@ -209,7 +220,8 @@ class CompiledCircuit(Transformer):
         for value, name in zip(written, names_of(self.folded, written), strict=True):
             columns = columns_of(value.columns, q)
             held = np.zeros((len(stream), value.dim, q))
-            held[:, :, columns] = prompt[:, self.allocation[value]][:, :, columns]
+            for t, rows in enumerate(self.allocation.all_rows(value)):
+                held[:, t, columns] = prompt[:, rows][:, :, columns].sum(axis=1)
             values[name] = held
         return LayerState(layer, stream, tuple(row.label for row in self.stream.rows), values)
 

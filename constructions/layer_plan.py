@@ -28,10 +28,28 @@ class Head:
         sum over pairs of key(H[:, j]) * query(H[:, i]).
     values
         Target row -> form: adds sum_j softmax_j * form(H[:, j]) to the target row of column i.
+    in_parts
+        Whether each form is added up in parts (`partial_sums`), a dimension of d_att for each:
+        rounding is then that of shorter sums.
     """
 
     logits: tuple[tuple[Form, Form], ...]
     values: Mapping[int, Form]
+    in_parts: bool = False
+
+
+def partial_sums(form: Form) -> list[Form]:
+    """Return a form as a sum of forms: of its two largest coefficients, the next three, four, ...
+
+    So the parts are of similar size, and large terms are added up less often than small ones.
+    """
+    ordered = sorted(form, key=lambda row: (-abs(form[row]), row))
+    parts: list[Form] = []
+    size = 2
+    while ordered:
+        parts.append({row: form[row] for row in ordered[:size]})
+        ordered, size = ordered[size:], size + 1
+    return parts
 
 
 @dataclass(frozen=True)
@@ -48,8 +66,28 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Where a square with wings goes (`constructions.winged`), beside its targets.
+
+    Parameters
+    ----------
+    rows
+        Rows that readers add to the targets: of every pair of the core but the first, then of the
+        wings.
+    one
+        A row of ones, which wings read.
+    """
+
+    rows: tuple[Form, ...]
+    one: int
+
+
+@dataclass(frozen=True)
 class Product:
-    """Adds coefficient * left(v) * right(v) to each target row, gated like `Affine`."""
+    """Adds coefficient * left(v) * right(v) to each target row, gated like `Affine`.
+
+    ``aside`` is set for squares that are to have wings.
+    """
 
     targets: Form
     left: Form
@@ -57,6 +95,7 @@ class Product:
     outside: int | None
     left_bound: float
     right_bound: float
+    aside: Aside | None = None
 
 
 @dataclass(frozen=True)

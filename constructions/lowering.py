@@ -14,8 +14,18 @@ from jaxtyping import Float
 
 from constructions.architecture import LayerWeights
 from constructions.gadgets import GATE, SquareGadget, least_amplified_square, square_gadget
-from constructions.layer_plan import Affine, Form, Head, LayerPlan, Product, Quotient
+from constructions.layer_plan import (
+    Affine,
+    Aside,
+    Form,
+    Head,
+    LayerPlan,
+    Product,
+    Quotient,
+    partial_sums,
+)
 from constructions.stream import ResidualStream
+from constructions.winged import WingedSquare
 
 Row = Float[np.ndarray, " p"]
 
@@ -26,7 +36,11 @@ def gadget_for(dtype: torch.dtype) -> SquareGadget:
 
 
 def lower(
-    plans: list[LayerPlan], stream: ResidualStream, dtype: torch.dtype, square: SquareGadget
+    plans: list[LayerPlan],
+    stream: ResidualStream,
+    dtype: torch.dtype,
+    square: SquareGadget,
+    winged: WingedSquare | None = None,
 ) -> list[LayerWeights]:
     """Return the weights of every planned layer.
 
@@ -40,6 +54,8 @@ def lower(
         torch.float32 or torch.float64.
     square
         The gadget that products are made of.
+    winged
+        The gadget for squares that have a row for wings.
 
     Raises
     ------
@@ -47,21 +63,18 @@ def lower(
         If a weight overflows or vanishes in the float type.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # refused in `_in_type`
-        return [_lower_layer(plan, stream, dtype, square) for plan in plans]
+        return [_lower_layer(plan, dtype, _Neurons(stream, square, winged)) for plan in plans]
 
 
-def _lower_layer(
-    plan: LayerPlan, stream: ResidualStream, dtype: torch.dtype, square: SquareGadget
-) -> LayerWeights:
-    heads = [_head_matrices(head, stream) for head in plan.heads]
-    p = stream.num_rows
-    d_att = max((max(len(head.logits), len(head.values)) for head in plan.heads), default=0)
+def _lower_layer(plan: LayerPlan, dtype: torch.dtype, neurons: "_Neurons") -> LayerWeights:
+    heads = [_head_matrices(head, neurons.stream) for head in plan.heads]
+    p = neurons.stream.num_rows
+    d_att = max((max(len(q), len(v)) for q, _, v, _ in heads), default=0)
     query, key, value = (np.zeros((len(heads), d_att, p)) for _ in range(3))
     output = np.zeros((len(heads), p, d_att))
     for h, (q, k, v, o) in enumerate(heads):
         query[h, : len(q)], key[h, : len(k)], value[h, : len(v)] = q, k, v
         output[h, :, : o.shape[1]] = o
-    neurons = _Neurons(stream, square)
     for local in plan.locals:
         neurons.add(local)
     arrays = (query, key, value, output, *neurons.matrices())
@@ -88,19 +101,27 @@ def _head_matrices(
     Float[np.ndarray, "values p"],
     Float[np.ndarray, "p values"],
 ]:
-    """One dimension of d_att per pair of key and query, and one per target row."""
+    """One dimension of d_att per pair of key and query, and one per target row or part of it."""
     units = stream.units()
     query, key = np.zeros((2, len(head.logits), stream.num_rows))
-    value = np.zeros((len(head.values), stream.num_rows))
-    output = np.zeros((stream.num_rows, len(head.values)))
+    values = [
+        (target, part)
+        for target, form in head.values.items()
+        for part in (partial_sums(form) if head.in_parts else [form])
+    ]
+    value = np.zeros((len(values), stream.num_rows))
+    output = np.zeros((stream.num_rows, len(values)))
     for t, forms in enumerate(head.logits):
         for weights, form in zip((key, query), forms, strict=True):
             for row, coefficient in form.items():
                 weights[t, row] = coefficient / units[row]
-    for t, (target, form) in enumerate(head.values.items()):
-        output[target, t] = units[target]
+    for t, (target, form) in enumerate(values):
+        # A plain sum is left to the values, which are then exact, its factor to the output.
+        sizes = {abs(coefficient) for coefficient in form.values()}
+        factor = sizes.pop() if len(sizes) == 1 < len(form) else 1.0
+        output[target, t] = units[target] * factor
         for row, coefficient in form.items():
-            value[t, row] = coefficient / units[row]
+            value[t, row] = coefficient / factor / units[row]
     return query, key, value, output
 
 
@@ -110,6 +131,7 @@ class _Neurons:
 
     stream: ResidualStream
     square: SquareGadget
+    winged: WingedSquare | None = None
     inward: list[Row] = field(default_factory=list)
     outward: list[Row] = field(default_factory=list)
 
@@ -137,6 +159,9 @@ class _Neurons:
         """X y = X Y / 4 ((x/X + y/Y)^2 - (x/X - y/Y)^2), or one square if both are the same."""
         if min(local.left_bound, local.right_bound) == 0:
             return
+        if self.winged is not None and local.aside is not None:
+            self._add_winged(local, local.aside, self.winged)
+            return
         left, right = (
             self._read(form, self.stream.bypass) / bound
             for form, bound in (
@@ -150,6 +175,22 @@ class _Neurons:
         else:
             self._add_square((left + right) / 2, area, local)
             self._add_square((left - right) / 2, -area, local)
+
+    def _add_winged(self, local: Product, aside: Aside, winged: WingedSquare) -> None:
+        """Add t^2 in natural units: each pair of the core to a row, wings to the rows after."""
+        form = self._read(local.left, self.stream.bypass)
+        rows = [local.targets, *aside.rows]
+        core = (winged.core.scales, winged.core.coefficients)
+        for scale, coefficient, targets in zip(*core, rows, strict=False):
+            scaled = {row: c * coefficient for row, c in targets.items()}
+            self._add_pair(scale * form, float(scale), None, scaled, odd=False)
+        threshold = self._read({aside.one: 1.0}, self.stream.bypass)
+        columns = [self._column(targets) for targets in rows[len(winged.core.scales) :]]
+        wings = (winged.shifts, winged.slopes, winged.coefficients)
+        for k, (shift, slope, coefficient) in enumerate(zip(*wings, strict=True)):
+            for side in (slope, -slope):
+                self.inward.append(side * form - slope * shift * threshold)
+                self.outward.append(coefficient * columns[k % len(columns)])
 
     def _add_square(self, form: Row, factor: float, local: Product) -> None:
         """Add factor * t^2 for |t| <= 1, as sum_i c_i (gelu(s_i t) + gelu(-s_i t))."""
@@ -166,11 +207,16 @@ class _Neurons:
             # The input is then at most reach - (GATE + reach + 1).
             strength = GATE + reach + 1
             gate = self._read({outside: -strength}, self.stream.bypass)
+        column = self._column(targets)
+        self.inward += [form + gate, -form + gate]
+        self.outward += [column, -column if odd else column]
+
+    def _column(self, targets: Form) -> Row:
+        """A column of W_out that adds coefficients to target rows, in their units."""
         column = np.zeros(self.stream.num_rows)
         for row, coefficient in targets.items():
             column[row] += coefficient * self.stream.rows[row].unit
-        self.inward += [form + gate, -form + gate]
-        self.outward += [column, -column if odd else column]
+        return column
 
     def _read(self, form: Form, size: float) -> Row:
         """Weights that recover a form from lambda(v), where rows +-``size`` dominate v."""

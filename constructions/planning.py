@@ -8,9 +8,9 @@ import numpy as np
 
 from constructions.circuit import Circuit
 from constructions.gadgets import HARD_GAP, check_selection, previous_column_gain
-from constructions.layer_plan import Form, Head, LayerPlan, Product
+from constructions.layer_plan import Aside, Form, Head, LayerPlan, Product
 from constructions.operators import Columns
-from constructions.passes.allocate import Allocation
+from constructions.passes.allocate import Allocation, is_square
 from constructions.passes.ranges import Ranges
 from constructions.passes.reach import Reach
 from constructions.passes.schedule import ScheduledLayer
@@ -48,12 +48,15 @@ class Planner:
         What the passes have made.
     stream
         The residual stream; gains the constant rows that are needed.
+    winged
+        Whether squares have wings, and sums of a prompt's entries are added up in parts.
     """
 
     circuit: Circuit
     ranges: Ranges
     allocation: Allocation
     stream: ResidualStream
+    winged: bool = False
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,13 +85,13 @@ class Planner:
     def forms(self, operand: Value) -> list[dict[int, float]]:
         """Return the linear functionals of a column that make up an operand."""
         if not isinstance(operand, Affine):
-            return [{row: 1.0} for row in self.allocation[operand]]
+            return [dict.fromkeys(rows, 1.0) for rows in self.allocation.all_rows(operand)]
         forms: list[dict[int, float]] = [{} for _ in range(operand.dim)]
         for source, matrix in operand.terms:
             for t, form in enumerate(forms):
-                for row, coefficient in zip(self.allocation[source], matrix[t], strict=True):
-                    if coefficient != 0:
-                        form[row] = form.get(row, 0.0) + float(coefficient)
+                entries = zip(self.allocation.all_rows(source), matrix[t], strict=True)
+                for row, coefficient in ((r, c) for rows, c in entries if c != 0 for r in rows):
+                    form[row] = form.get(row, 0.0) + float(coefficient)
         for form, shift in zip(forms, operand.bias, strict=True):
             if shift != 0:
                 form[self.stream.shift()] = float(shift)
@@ -96,21 +99,36 @@ class Planner:
 
     def _products(self, wire: ProductSum) -> list[Product]:
         """Without constant prefix columns, products are gated: see `_gate`."""
-        rows = self.allocation[wire]
-        products = []
+        rows = self.allocation.all_rows(wire)
+        wings = self.winged and is_square(wire)
+        products: list[Product] = []
         for matrix, left, right in wire.terms:
             outside = None if self.stream.before else self._gate(wire, left, right)
             lefts = self.forms(left)
             rights = lefts if left is right else self.forms(right)
             bounds = zip(self.ranges[left].bound, self.ranges[right].bound, strict=True)
             for t, (left_bound, right_bound) in enumerate(bounds):
-                targets = {r: float(c) for r, c in zip(rows, matrix[:, t], strict=True) if c != 0}
+                entries = [(r, float(c)) for r, c in zip(rows, matrix[:, t], strict=True) if c != 0]
+                # Products that are spread over rows take turns.
+                turn = 0 if wings else len(products)
                 products.append(
                     Product(
-                        targets, lefts[t], rights[t], outside, float(left_bound), float(right_bound)
+                        {r[turn % len(r)]: c for r, c in entries},
+                        lefts[t],
+                        rights[t],
+                        outside,
+                        float(left_bound),
+                        float(right_bound),
+                        self._aside(entries) if wings else None,
                     )
                 )
         return products
+
+    def _aside(self, entries: Sequence[tuple[list[int], float]]) -> Aside:
+        """The further rows of a square, with the row of ones."""
+        count = min(len(rows) for rows, _ in entries)
+        forms = tuple({rows[i]: c for rows, c in entries} for i in range(1, count))
+        return Aside(forms, self.stream.one())
 
     def _gate(self, wire: ProductSum, left: Value, right: Value) -> int:
         """The row that is 0 in the columns of a term, and 1 elsewhere.
@@ -150,7 +168,8 @@ class Planner:
         ]
         if stream.before:
             logits.append(self._sink({stream.one(): -(HARD_GAP + gain)}, wire.columns, gain))
-        return Head(tuple(logits), self._values(wire, self.forms(wire.source)))
+        in_parts = self.winged and isinstance(wire.source, Affine) and len(wire.source.terms) == 1
+        return Head(tuple(logits), self._values(wire, self.forms(wire.source)), in_parts)
 
     @_head.register
     def _(self, wire: Sum) -> Head:

@@ -16,6 +16,7 @@ from constructions import Box, PosteriorMeanTransformer
 from constructions.certificate import CertificateError
 from constructions.gadgets import SquareGadget
 from constructions.library.certified import certificate_document
+from constructions.winged import WingedSquare
 from simulations.stored_folder import DamagedFolderError, read_folder, write_folder
 from theory import RegressionMixture
 
@@ -126,21 +127,48 @@ def _settings(network: PosteriorMeanTransformer) -> dict[str, Any]:
             "coefficients": square.coefficients.tolist(),
             "relative_error": square.relative_error,
         },
+        "winged": None if network.winged is None else _winged_settings(network.winged),
     }
 
 
+def _winged_settings(winged: WingedSquare) -> dict[str, Any]:
+    core = winged.core
+    return {
+        "scales": core.scales.tolist(),
+        "coefficients": core.coefficients.tolist(),
+        "relative_error": core.relative_error,
+        "shifts": winged.shifts.tolist(),
+        "slopes": winged.slopes.tolist(),
+        "wings": winged.coefficients.tolist(),
+        "reach": winged.reach,
+    }
+
+
+def _square(settings: Mapping[str, Any]) -> SquareGadget:
+    scales, coefficients = (
+        np.array(settings[name], dtype=float) for name in ("scales", "coefficients")
+    )
+    return SquareGadget(scales, coefficients, settings["relative_error"])
+
+
+def _winged(settings: Mapping[str, Any] | None) -> WingedSquare | None:
+    if settings is None:
+        return None
+    shifts, slopes, wings = (
+        np.array(settings[name], dtype=float) for name in ("shifts", "slopes", "wings")
+    )
+    return WingedSquare(_square(settings), shifts, slopes, wings, settings["reach"])
+
+
 def _rebuilt(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> PosteriorMeanTransformer:
-    box, square = settings["box"], settings["square"]
+    box = settings["box"]
     return PosteriorMeanTransformer(
         RegressionMixture(arrays["components"], settings["noise_std"], arrays["weights"]),
         settings["max_examples"],
         Box(box["covariate_norm"], box["label"], box["covariate"]),
         getattr(torch, settings["dtype"]),
         layers=settings["layers"],
-        square=SquareGadget(
-            np.array(square["scales"], dtype=float),
-            np.array(square["coefficients"], dtype=float),
-            square["relative_error"],
-        ),
+        square=_square(settings["square"]),
         prefix_columns=settings["prefix_columns"],
+        winged=_winged(settings.get("winged")),
     )

@@ -16,7 +16,10 @@ from constructions.certificate.scores import ScoreErrors, gibbs
 from constructions.certificate.selection import constant_logits, highest_other
 from constructions.certificate.sizes import Sizes, Vector
 from constructions.certificate.squares import EnclosedSquare, enclose
+from constructions.certificate.sums import sum_in_parts
+from constructions.certificate.wings import enclose_wings
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.layer_plan import Head
 from constructions.values import (
     Affine,
     Array,
@@ -77,6 +80,8 @@ class Analysis:
         self.sizes = sizes
         self.rounding = RoundingModel.of(model.dtype)
         self.square = enclose(model.square) if square is None else square
+        winged = model.winged
+        self.wings = None if winged is None else enclose_wings(winged, self.rounding)
         self._errors: dict[int, WireError] = {}
         # Of products: the error that does not come from the logits of a mixture.
         self._alone: dict[int, Vector] = {}
@@ -96,9 +101,9 @@ class Analysis:
                 self._multiply(layer, scheduled.multiplied)
 
     def _multiply(self, layer: int, wires: Sequence[ProductSum]) -> None:
-        norm = layer_norm_errors(self.model, layer, self.rounding, self.square)
+        norm = layer_norm_errors(self.model, layer, self.rounding, self.square, self.wings)
         shared = (self.model, self.sizes, self.rounding, self.square, norm)
-        feed_forward = FeedForward(*shared, self.total)
+        feed_forward = FeedForward(*shared, self.total, self.wings, self.near)
         for wire in wires:
             if is_score(wire):
                 scores = feed_forward.scores(wire)
@@ -140,8 +145,43 @@ class Analysis:
     @_attended.register(Fetch)
     def _(self, wire: Previous | Fetch, head: int) -> WireError:
         self._check_attention(wire, head, most=1)
+        if self.model.plans[self._layer].heads[head].in_parts:
+            return WireError(self._in_parts(wire.source, head))
         error, _ = self._operand(wire.source, terms_extra=2)
         return WireError(error)
+
+    def _in_parts(self, operand: Value, head: int) -> Vector:
+        """The error of linear forms of one wire that a head adds up part by part."""
+        planned = self.model.plans[self._layer].heads[head]
+        entries = range(operand.dim)
+        return np.array([self._entry_in_parts(operand, planned, t, np.inf)[0] for t in entries])
+
+    def _entry_in_parts(
+        self, operand: Value, head: Head, entry: int, near: float
+    ) -> tuple[float, float]:
+        """The error of one of these forms: constant, and slope, where it is at most near + |t|."""
+        single = _single(operand)
+        if single is None:
+            raise CertificateError("no rule for sums in parts of more than one value")
+        source, matrix = single
+        off = self.error(source).rounding
+        rows = self.model.allocation[source]
+        held = dict(zip(rows, (self._bound(source) + off).tolist(), strict=True))
+        form = list(head.values.values())[entry]
+        constant, slope = sum_in_parts(form, held, self.rounding, near)
+        return constant + float(np.abs(matrix[entry]) @ off), slope
+
+    def near(self, wire: Value, entry: int, size: float) -> tuple[float, float]:
+        """Return the error of an entry as (constant, slope) of t, where it is at most size + |t|.
+
+        A sum in parts errs by less if it comes out small.
+        """
+        for layer, scheduled in enumerate(self.model.schedule):
+            heads = self.model.plans[layer].heads
+            for head, attended in zip(heads, scheduled.attended, strict=True):
+                if attended is wire and head.in_parts:
+                    return self._entry_in_parts(wire.sources[0], head, entry, size)
+        return float(self.total(wire)[entry]), 0.0
 
     @_attended.register
     def _(self, wire: Sum, head: int) -> WireError:
@@ -293,10 +333,20 @@ class Analysis:
             return np.zeros(source.dim)
         ranges = np.ptp(source.components, axis=1)
         least = self._least_score(source, held.mixing)
-        return np.array([gibbs(held.mixing, float(r), least).value for r in ranges])
+        count = source.logits.dim
+        return np.array([gibbs(held.mixing, float(r), least, count).value for r in ranges])
 
     def _least_score(self, mixture: Mixture, mixing: ScoreErrors) -> float:
         return mixing.least(self.sizes, mixture.logits)
+
+    def _read_out(self, wire: ProductSum) -> float:
+        """What adding up the rows of a wire costs, in float64, after the last layer."""
+        additions = len(self.model.allocation.all_rows(wire)[0]) - 1
+        total = sum(
+            float(np.abs(matrix[0]) @ (self._bound(left) * self._bound(right)))
+            for matrix, left, right in wire.terms
+        )
+        return 1.01 * additions * 2.0**-53 * total
 
     def _mixture_times_token(self, output: Value) -> Bound | None:
         """The bound on an answer <mixture, token>, sharper than entry by entry; None for others."""
@@ -319,9 +369,11 @@ class Analysis:
                 continue
             form = scale * left.T @ (weights.T * right)
             spread = self.sizes.spread(mixture.components.T @ form, source)
-            products = Bound("products of the last layer", scale * float(self._alone[id(wire)][0]))
+            alone = float(self._alone[id(wire)][0]) + self._read_out(wire)
+            products = Bound("products of the last layer", scale * alone)
             least = self._least_score(mixture, held.mixing)
-            return Bound.sum("answer", products, gibbs(held.mixing, spread, least))
+            mixed_up = gibbs(held.mixing, spread, least, mixture.logits.dim)
+            return Bound.sum("answer", products, mixed_up)
         return None
 
 

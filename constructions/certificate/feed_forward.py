@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from constructions.certificate.bounds import CertificateError
 from constructions.certificate.layer_norm import LayerNormErrors
 from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.scores import ScoreErrors
 from constructions.certificate.sizes import Sizes, Vector
 from constructions.certificate.squares import EnclosedSquare, SquareErrors, summation
+from constructions.certificate.wings import EnclosedWings
 from constructions.compiled_circuit import CompiledCircuit
+from constructions.passes.allocate import is_square
 from constructions.values import Affine, Array, ProductSum, Value
 
 
@@ -45,6 +48,11 @@ class FeedForward:
         What LayerNorm costs in this layer.
     error_of
         The error that a wire has when it is read (dim,).
+    wings
+        The gadget of squares that have wings.
+    near
+        The error of an entry as (constant, slope) of t, where it is at most a given size + |t|;
+        needed with wings.
     """
 
     model: CompiledCircuit
@@ -53,6 +61,8 @@ class FeedForward:
     square: EnclosedSquare
     norm: LayerNormErrors
     error_of: Callable[[Value], Vector]
+    wings: EnclosedWings | None = None
+    near: Callable[[Value, int, float], tuple[float, float]] | None = None
 
     def products(self, wire: ProductSum) -> Vector:
         """Return the error of a sum of products (dim,)."""
@@ -65,6 +75,8 @@ class FeedForward:
 
     def scores(self, wire: ProductSum) -> ScoreErrors:
         """Return the error of a diagonal sum of squares, as a function of what is squared."""
+        if self.wings is not None and is_square(wire):
+            return self._winged(wire, self.wings)
         adding = summation(self._neurons(wire), self.rounding)
         parts = []
         for matrix, factor, _ in wire.terms:
@@ -84,12 +96,54 @@ class FeedForward:
             )
         return ScoreErrors.of_terms(parts)
 
+    def _winged(self, wire: ProductSum, wings: EnclosedWings) -> ScoreErrors:
+        """The same for squares with wings, in natural units."""
+        ((matrix, factor, _),) = wire.terms
+        weight = np.abs(np.diag(matrix))
+        errors = [
+            wings.errors(self.rounding, *self._difference(factor, t), self.norm)
+            for t in range(factor.dim)
+        ]
+        constant, linear, quadratic = (
+            weight * np.array([getattr(e, name) for e in errors])
+            for name in ("constant", "linear", "quadratic")
+        )
+        sign = -1 if (matrix < 0).any() else 1
+        return ScoreErrors(constant, linear, quadratic, weight, (factor,), sign=sign)
+
+    def _difference(self, factor: Value, entry: int) -> tuple[float, float, float]:
+        """A, E_0 and E_1: two rows are together at most A + |t|, off by at most E_0 + E_1 |t|.
+
+        Raises
+        ------
+        CertificateError
+            If the factor is not the difference of two rows of the same unit.
+        """
+        found = [
+            (source, int(i), float(row[i]))
+            for source, row in _forms(factor, entry)
+            for i in np.flatnonzero(row)
+        ]
+        places = [self.model.allocation[source][i] for source, i, _ in found]
+        units = {self.model.stream.rows[place].unit for place in places}
+        shift = factor.shift if isinstance(factor, Affine) else None
+        signs = sorted(sign for *_, sign in found)
+        if self.near is None or signs != [-1.0, 1.0] or len(units) > 1 or shift is not None:
+            raise CertificateError("squares with wings need differences of two rows as factors")
+        sizes = [float(self.sizes.bound(source)[i]) for source, i, _ in found]
+        # Each is at most the other and |t|.
+        parts = [self.near(source, i, min(sizes)) for source, i, _ in found]
+        constant, slope = (sum(part[k] for part in parts) for k in range(2))
+        mean = self.norm.mean / units.pop()
+        return 2 * (min(sizes) + mean + constant), constant, slope
+
     def _neurons(self, wire: ProductSum) -> int:
         """The most neurons that write into one row of the wire."""
         counts = np.zeros(wire.dim, dtype=int)
+        shared = len(self.model.allocation.all_rows(wire)[0])
         for matrix, left, right in wire.terms:
             each = self.square.neurons * (1 if left is right else 2)
-            counts += each * (matrix != 0).sum(axis=1)
+            counts += each * -(-(matrix != 0).sum(axis=1) // shared)
         return int(counts.max())
 
     def _square(self, factor: Value, entry: int) -> SquareErrors:

@@ -22,6 +22,8 @@ class RoundingModel:
         The relative error of exp is at most exp * u.
     underflow
         exp(x) is exactly 0 for x <= -underflow.
+    silent
+        gelu(x) is exactly 0 for x <= -silent.
     """
 
     unit_roundoff: float
@@ -29,13 +31,14 @@ class RoundingModel:
     pair: float
     exp: float
     underflow: float
+    silent: float
 
     @classmethod
     def of(cls, dtype: torch.dtype) -> "RoundingModel":
         """Return the model of a float type; tests hold its constants on this machine."""
         if dtype == torch.float64:
-            return cls(2.0**-53, gelu=2.0, pair=3.0, exp=2.0, underflow=746.0)
-        return cls(2.0**-24, gelu=6.0, pair=12.0, exp=2.0, underflow=104.0)
+            return cls(2.0**-53, gelu=2.0, pair=3.0, exp=2.0, underflow=746.0, silent=9.0)
+        return cls(2.0**-24, gelu=6.0, pair=12.0, exp=2.0, underflow=104.0, silent=6.0)
 
     def gamma(self, terms: int | float) -> float:
         """Return gamma_n = n u / (1 - n u), the relative error of a sum of n products."""

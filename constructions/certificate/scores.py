@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
 
@@ -136,8 +136,12 @@ class ScoreErrors:
         return sizes.least_score(logits, self.rate, self.factors)
 
 
-def gibbs(errors: ScoreErrors, spread: float, least: float) -> Bound:
-    """Return R/2 (g + f sqrt M) + R e M, the cost of score errors to a mixture of spread R.
+def gibbs(errors: ScoreErrors, spread: float, least: float, components: int) -> Bound:
+    """Return R/2 (g + f sqrt M + e M_0) + R e D, the cost of score errors to a mixture.
+
+    R is the spread of what is mixed, M_0 = ``least`` the smallest L_t + ln 1/pi_t, M bounds the
+    mean of L, and D how far the mean of L_t + ln 1/pi_t is above M_0: ln m, for m ``components``,
+    and a little more on the path.
 
     Raises
     ------
@@ -154,7 +158,8 @@ def gibbs(errors: ScoreErrors, spread: float, least: float) -> Bound:
             "fewer examples or more noise"
         )
     mean = (least * (1 + eta) + 2 * eta) / (1 - eta)
-    value = spread / 2 * (g + f * sqrt(mean)) + spread * e * mean
+    above = mean - least + log(components) / (1 - eta)
+    value = spread / 2 * (g + f * sqrt(mean) + e * least) + spread * e * above
     return Bound(
         "softmax over components",
         value,
@@ -162,6 +167,7 @@ def gibbs(errors: ScoreErrors, spread: float, least: float) -> Bound:
         (
             Bound("R, spread of <w_t, x>", spread),
             Bound("M, mean score", mean),
+            Bound("D, what is above the least score", above),
             Bound("g, absolute error of a score", g),
             Bound("f, error per square root of a score", f),
             Bound("e, relative error of a score", e),

@@ -97,6 +97,8 @@ def _settings_problems(stored: Stored) -> list[str]:
             problems.append(f"{name} is {value} in the certificate, {theirs[name]} in the manifest")
     rounding = ROUNDING[stored.certificate.dtype]
     expected = {"unit_roundoff": rounding.unit, "gelu": rounding.gelu, "exp": rounding.exp}
+    if stored.layout.one is not None:
+        expected["silent"] = rounding.silent
     for name, value in expected.items():
         if stored.assumptions[name] != value:
             problems.append(

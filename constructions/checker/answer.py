@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from constructions.checker.heads import Softmax
 from constructions.checker.layer_norm import Normalised
-from constructions.checker.rounding import SLACK, bound_by
+from constructions.checker.rounding import OWN_UNIT, SLACK, bound_by
 from constructions.checker.squares import (
     Frame,
     Group,
@@ -50,15 +50,22 @@ def answer_errors(net: Wiring, mixed: Softmax, normalised: Normalised) -> Mappin
         * (mixed.mean_error + entered + vanishing)
         * (total + static),
     }
-    inward, (outward,) = net.matrix(2, "inward"), net.matrix(2, "outward")[list(layout.answer)]
-    neurons, written = int(np.count_nonzero(outward)), 0
+    inward, outward = net.matrix(2, "inward"), net.matrix(2, "outward")[list(layout.answer)]
+    written = 0
     largest = (np.abs(mixed.values) + mixed.value_errors).max(axis=0)
+    # The rows of the answer are added up in float64, after the last layer.
+    additions = 1.01 * (len(outward) - 1) * OWN_UNIT
+    errors["read-out"] = additions * float((factors * largest).sum())
     for entry, (form, row) in enumerate(zip(mixed.forms, layout.mixture, strict=True)):
         rows = Reads(list(layout.token), int(np.abs(form).argmax()), row, layout.zero)
-        found = groups(inward, outward, rows, f"layer 3: product {entry + 1}")
+        # The first row of the answer that any of the product's neurons writes.
+        holds = (outward[:, inward[:, row] != 0] != 0).any(axis=1)
+        place = int(holds.argmax())
+        found = groups(inward, outward[place], rows, f"layer 3: product {entry + 1}")
+        neurons = int(np.count_nonzero(outward[place]))
         written += sum(2 * len(group.outward) for group in found)
         units = (net.stored.units[rows.first], float(net.stored.units[row]))
-        scale = 1 / Fraction(float(net.stored.units[layout.answer[0]]))
+        scale = 1 / Fraction(float(net.stored.units[layout.answer[place]]))
         frame = Frame(units, net.bypass, len(net.stored.units), scale)
         sizes = (float(factors[entry]), float(largest[entry]) * (1 + mixed.mean_error) * SLACK)
         squares = _squares(found, form, rows.main, sizes, frame)
@@ -72,7 +79,7 @@ def answer_errors(net: Wiring, mixed: Softmax, normalised: Normalised) -> Mappin
                 product[source] = product.get(source, 0.0) + error
         for source, error in product.items():
             errors[f"products: {source}"] = errors.get(f"products: {source}", 0.0) + error
-    if written != neurons:
+    if written != np.count_nonzero(outward):
         raise MismatchError("layer 3: a neuron writes the answer but is part of no product")
     return errors
 

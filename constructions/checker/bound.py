@@ -31,6 +31,7 @@ from constructions.checker.squares import (
     square_errors,
     square_of,
 )
+from constructions.checker.wings import heaviest, winged_errors, winged_square
 from constructions.checker.wiring import MismatchError, Reads, Wiring, groups
 
 #: Coefficients g, f, e of |a_t| <= g + f sqrt(L_t) + e L_t.
@@ -98,13 +99,8 @@ def _squares(
     entered = 0.0 if settings.dtype == "float64" else 1.01 * net.rounding.unit * label
     normalised = _labels(net, brought, label + entered)
     squares, errors = [], []
-    for t, (image, square) in enumerate(zip(layout.image, layout.square, strict=True)):
-        what = f"layer 1: square {t + 1}"
-        rows = Reads([layout.token[0]], 0, image, layout.zero)
-        found = groups(inward, outward[square], rows, what)
-        neurons = int(np.count_nonzero(outward[square]))
-        if len(found) != 1 or 2 * len(found[0].outward) != neurons or found[0].first[0, 0] > 0:
-            raise MismatchError(f"{what}: its neurons are not those of the square of a difference")
+    furthest = float((brought.sizes + brought.errors).max()) + label
+    for t, (image, rows) in enumerate(zip(layout.image, layout.squares, strict=True)):
         size, off = float(brought.sizes[t]), float(brought.errors[t])
         pair = (units[[layout.token[0]]], float(units[image]))
         factor = Fraction(1)
@@ -112,9 +108,21 @@ def _squares(
             factor *= Fraction(float(weight))
         factor *= -2 * Fraction(settings.noise_std) ** 2 / summed.over
         frame = Frame(pair, net.bypass, len(units), factor)
-        read = square_of(found[0], np.ones(1), Fraction(-1), size + label + off, frame)
         known, joint = label + entered, 2 * (min(label, size) + off + entered)
-        reading = Reading(known, known, size + off, off + entered, pair, normalised, joint)
+        near = float(brought.near[t]) + entered
+        reading = Reading(known, known, size + off, near, pair, normalised, joint, brought.slope)
+        if len(rows) > 1:
+            read, wings = winged_square(net, rows, image, furthest, frame)
+            errors.append(winged_errors(read, wings, reading, len(rows), net.rounding))
+            squares.append(heaviest(read, wings))
+            continue
+        what = f"layer 1: square {t + 1}"
+        places = Reads([layout.token[0]], 0, image, layout.zero)
+        found = groups(inward, outward[rows[0]], places, what)
+        neurons = int(np.count_nonzero(outward[rows[0]]))
+        if len(found) != 1 or 2 * len(found[0].outward) != neurons or found[0].first[0, 0] > 0:
+            raise MismatchError(f"{what}: its neurons are not those of the square of a difference")
+        read = square_of(found[0], np.ones(1), Fraction(-1), size + label + off, frame)
         squares.append(read)
         errors.append(square_errors(read, reading, neurons, net.rounding))
     return squares, errors
@@ -126,14 +134,23 @@ def _labels(net: Wiring, brought: Images, label: float) -> Normalised:
     computed[net.layout.token[0]] = label
     computed[list(net.layout.image)] = brought.sizes + brought.errors
     computed *= net.stored.units
+    # The rows <w_t, x>, in their units, add up to one form.
+    rows, box = list(net.layout.image), net.stored.certificate.box
+    form = net.stored.units[rows] @ net.stored.components
+    together = float(bound_by(form[None, :], box.covariate, box.covariate_norm)[0])
+    together += float(brought.errors @ net.stored.units[rows])
+    spared = max(0.0, float(computed[rows].sum()) / SLACK - 1.001 * together)
     worst = _normalised(net, 0, np.zeros_like(computed))
     for column in net.labels.tolist():
-        worst = worst.worst(_normalised(net, column, computed))
+        worst = worst.worst(_normalised(net, column, computed, spared))
     return worst
 
 
-def _normalised(net: Wiring, column: int, computed: Float[np.ndarray, " p"]) -> Normalised:
-    return normalise(net.stored.constants[:, column], computed, net.bypass, net.rounding)
+def _normalised(
+    net: Wiring, column: int, computed: Float[np.ndarray, " p"], spared: float = 0.0
+) -> Normalised:
+    constants = net.stored.constants[:, column]
+    return normalise(constants, computed, net.bypass, net.rounding, spared)
 
 
 def _score_errors(
@@ -196,9 +213,9 @@ def _queries(
     mean = max(found.mean for found in first)
     if max(found.scale_error for found in first) > 0.01:
         raise MismatchError("layer 1: LayerNorm is no known scaling in the columns of covariates")
-    for row, image, square in zip(layout.square, layout.image, squares, strict=True):
+    for rows, image, square in zip(layout.squares, layout.image, squares, strict=True):
         aside = mean / units[image] + mean / units[layout.token[0]] + square.zero * mean
-        computed[row] = 1.1 * square.slopes / square.scale * (box.covariate + aside)
+        computed[list(rows)] = 1.1 * square.slopes / square.scale * (box.covariate + aside)
     g, f, e = whole
     scores_held = (largest * (1 + e) + f * sqrt(largest) + g) / np.abs(mixed.factors)
     computed[list(layout.score)] = 1.01 * scores_held

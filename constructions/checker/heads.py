@@ -7,13 +7,21 @@ from jaxtyping import Float
 
 from constructions.checker.rounding import (
     bound_by,
-    dot_error,
+    dot_error_in_parts,
     exp_error,
+    is_power_of_two,
     log_error,
     multiply,
     product_error,
 )
-from constructions.checker.wiring import Matrix, MismatchError, Wiring, check_gap, diagonal
+from constructions.checker.wiring import (
+    Matrix,
+    MismatchError,
+    Wiring,
+    check_gap,
+    diagonal,
+    in_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,14 @@ class Images:
         Bounds on |<w_t, x>| (m,).
     errors
         Bounds on the errors of what stands in the rows (m,), in natural units.
+    near, slope
+        Bounds near + slope |r| where the residual is r.
     """
 
     sizes: Float[np.ndarray, " m"]
     errors: Float[np.ndarray, " m"]
+    near: Float[np.ndarray, " m"]
+    slope: float
 
 
 def images(net: Wiring) -> Images:
@@ -53,19 +65,30 @@ def images(net: Wiring) -> Images:
         floor = float(centre[column, winner] - error[column, winner])
         check_gap((centre, error), column, allowed, floor, net.rounding.gap)
     layout, units, box = net.layout, net.stored.units, net.stored.certificate.box
-    at, out = diagonal(net.matrix(0, "output"), layout.image, "layer 1: head")
-    token = list(layout.token)
-    # Rounded once at most, and not at all where W^C holds powers of two.
-    effective = net.matrix(0, "value")[at][:, token] * np.outer(
-        out / units[list(layout.image)], units[token]
-    )
-    components = net.stored.components
+    token, components = list(layout.token), net.stored.components
+    parts = in_parts(net.matrix(0, "output"), layout.image, "layer 1: head")
+    static, rounded, near = np.zeros((3, len(parts)))
+    # <w_t, x> is compared with a label of the box.
+    meets = (box.covariate, box.covariate_norm, box.label)
+    for t, (image, (at, out)) in enumerate(zip(layout.image, parts, strict=True)):
+        # Rounded once at most, and not at all where W^C holds powers of two.
+        scales = np.outer(out / units[image], units[token])
+        values = net.matrix(0, "value")[at][:, token] * scales
+        if (np.count_nonzero(values, axis=0) > 1).any():
+            raise MismatchError(f"layer 1: parts of <w_{t + 1}, x> have entries of x in common")
+        off = values.sum(axis=0) - components[t]
+        static[t] = bound_by(off[None, :], box.covariate, box.covariate_norm)[0]
+        most = float(bound_by(components[t : t + 1], *meets[:2])[0])
+        again = 2 * max(product_error(float(o), net.rounding) for o in out) * most
+        rounded[t] = dot_error_in_parts(values, *meets[:2], np.inf, net.rounding) + again
+        near[t] = dot_error_in_parts(values, *meets, net.rounding) + again
     sizes = bound_by(components, box.covariate, box.covariate_norm)
-    static = bound_by(effective - components, box.covariate, box.covariate_norm)
-    rounded = [dot_error(row, box.covariate, box.covariate_norm, net.rounding) for row in effective]
     entered = 0.0 if net.stored.certificate.dtype == "float64" else 1.01 * net.rounding.unit
-    products = np.array([2 * product_error(float(o), net.rounding) for o in out])
-    return Images(sizes, 1.01 * static + np.array(rounded) + (entered + products) * sizes)
+    others = 1.01 * static + entered * sizes
+    additions = max(len(at) for at, _ in parts)
+    return Images(
+        sizes, others + rounded, others + near, 0.51 * (additions + 1) * net.rounding.unit
+    )
 
 
 @dataclass(frozen=True)
@@ -109,18 +132,23 @@ def scores(net: Wiring) -> Scores:
     layout, u = net.layout, net.rounding.unit
     at, out = diagonal(net.matrix(1, "output"), layout.score, "layer 2: head")
     value = net.matrix(1, "value")
-    for coordinate, square in zip(at, layout.square, strict=True):
-        if np.flatnonzero(value[coordinate]).tolist() != [square]:
-            raise MismatchError(f"layer 2: a score does not read square row {square}, or not alone")
+    for coordinate, squares in zip(at, layout.squares, strict=True):
+        read = np.flatnonzero(value[coordinate]).tolist()
+        read_by = value[coordinate, list(squares)]
+        if read != sorted(squares) or (read_by != read_by[0]).any():
+            raise MismatchError(
+                f"layer 2: a score does not read square row {squares[0]}, or not alone"
+            )
+        if len(squares) > 1 and not is_power_of_two(read_by).all():
+            raise MismatchError("layer 2: rows of a square are not added up as they are")
     products = max(product_error(float(o), net.rounding) for o in out)
     static = exp_error(centre[net.covariates, 0], error[net.covariates, 0], over)
     seen_most = len(net.labels)
     # exp above and below, the sum of weights, the division; W^V, and a sum of seen + 1 products.
     weights = 1.01 * static + 2.02 * net.rounding.exp * u + net.rounding.gamma(seen_most + 1)
     total = weights + products + net.rounding.gamma(seen_most + 2)
-    return Scores(
-        value[at, list(layout.square)], out, total * (1 + total) if total < 0.1 else np.inf, over
-    )
+    firsts = [squares[0] for squares in layout.squares]
+    return Scores(value[at, firsts], out, total * (1 + total) if total < 0.1 else np.inf, over)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def normalise(
     computed: Float[np.ndarray, " p"],
     size: float,
     rounding: Rounding,
+    spared: float = 0.0,
 ) -> Normalised:
     """Return how far LayerNorm of a column is from (v - 0) sqrt(p/2) / L.
 
@@ -51,12 +52,15 @@ def normalise(
         L.
     rounding
         The network's arithmetic.
+    spared
+        How much less the magnitude of the sum of what is computed is than ``computed`` adds up to.
     """
     p, u = len(constants), rounding.unit
     others = np.where(np.abs(constants) == size, 0.0, np.abs(constants)) + computed
     total = float(others.sum())
     rounded = float(np.minimum(others, 1.01 * u * (size + total)).sum()) + 2 * p * u * total
-    mean = (abs(fsum(constants.tolist())) + float(computed.sum()) + rounded) * (1 + 4 * u) / p
+    added = abs(fsum(constants.tolist())) + float(computed.sum()) - spared
+    mean = (added + rounded) * (1 + 4 * u) / p
     beside = float(((others + mean) ** 2).sum()) + mean**2
     squares = 4.1 * u + 1.1 * beside / size**2
     usable = squares < 0.01 and p * u < 0.01

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -26,6 +26,9 @@ MATRICES = ("query", "key", "value", "output", "inward", "outward")
 
 #: Names of the mixture's arrays.
 MIXTURE_ARRAYS = ("components", "weights")
+
+#: The most rows that one square may have.
+MOST_ROWS = 32
 
 #: Names of the bounds that a certificate states.
 BOUNDS = ("box", "explained")
@@ -69,10 +72,12 @@ class Layout:
     ----------
     token, image, square, score, mixture, answer
         Rows of the tokens (d), of <w_t, x_j> in the columns of labels (m), of its squared
-        residuals (m), of the scores (m), of sum_t p_t w_t (d) or of the posterior weights p_t
-        themselves (m), and of the answer (1).
+        residuals (m, or several for each), of the scores (m), of sum_t p_t w_t (d) or of the
+        posterior weights p_t themselves (m), and of the answer (1, or several that add up to it).
     zero, plus, minus
         The rows 0, +L and -L.
+    one
+        A row of ones, for squares with wings; None if there is none.
     """
 
     token: tuple[int, ...]
@@ -84,6 +89,13 @@ class Layout:
     zero: int
     plus: int
     minus: int
+    one: int | None = None
+
+    @property
+    def squares(self) -> list[tuple[int, ...]]:
+        """The rows of every square."""
+        each = len(self.square) // len(self.image)
+        return [self.square[t * each : (t + 1) * each] for t in range(len(self.image))]
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,8 @@ def read(folder: Path) -> Stored:
         _entry(certificate, "tree", (dict, list), where),
         _numbers(
             _entry(certificate, "assumptions", dict, where),
-            ("unit_roundoff", "gelu", "exp"),
+            ("unit_roundoff", "gelu", "exp")
+            + (("silent",) if "one" in _entry(certificate, "layout", dict, where) else ()),
             f"{where}assumptions: ",
         ),
         (
@@ -303,15 +316,17 @@ def _layout(
     where: str,
 ) -> Layout:
     m, d = int((prior > 0).sum()), shape[1]
-    sizes = {"token": [d], "image": [m], "square": [m], "score": [m]}
-    sizes |= {"mixture": [d, m], "answer": [1]}
+    sizes: dict[str, Sequence[int]] = {"token": [d], "image": [m], "score": [m]}
+    # More than one row a square, and more than one of the answer, in networks with wings.
+    sizes |= {"square": range(m, MOST_ROWS * m + 1, m), "mixture": [d, m]}
+    sizes |= {"answer": range(1, max(m, d) + 1)}
     rows: dict[str, Any] = {}
     for name, allowed in sizes.items():
         entry = _entry(found, name, list, f"{where}layout: ")
         if len(entry) not in allowed or not all(_is_row(row, width) for row in entry):
             raise UnreadableError(
                 f"{where}layout: {name} is {str(entry)[:60]}, expected "
-                f"{' or '.join(map(str, allowed))} rows below {width}"
+                f"{' or '.join(map(str, allowed[:3]))} rows below {width}"
             )
         rows[name] = tuple(entry)
     for name in ("zero", "plus", "minus"):
@@ -319,6 +334,12 @@ def _layout(
         if not _is_row(rows[name], width):
             raise UnreadableError(
                 f"{where}layout: {name} is {rows[name]}, expected a row below {width}"
+            )
+    if "one" in found:
+        rows["one"] = _entry(found, "one", int, f"{where}layout: ")
+        if not _is_row(rows["one"], width):
+            raise UnreadableError(
+                f"{where}layout: one is {rows['one']}, expected a row below {width}"
             )
     return Layout(**rows)
 

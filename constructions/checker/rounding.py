@@ -38,6 +38,8 @@ class Rounding:
         exp(x) = 0 for x <= -gap.
     tiny
         The smallest normal number; smaller ones are off by at most this.
+    silent
+        gelu(x) = 0 for x <= -silent.
     """
 
     unit: float
@@ -45,6 +47,7 @@ class Rounding:
     exp: float
     gap: float
     tiny: float
+    silent: float
 
     def gamma(self, n: int | float) -> float:
         """Return gamma_n = n u / (1 - n u); infinite where n u is 1 or more."""
@@ -53,8 +56,8 @@ class Rounding:
 
 #: The assumptions of the certificate, by dtype.
 ROUNDING = {
-    "float64": Rounding(2.0**-53, 2.0, 2.0, 746.0, 2.0**-1022),
-    "float32": Rounding(2.0**-24, 6.0, 2.0, 104.0, 2.0**-126),
+    "float64": Rounding(2.0**-53, 2.0, 2.0, 746.0, 2.0**-1022, 9.0),
+    "float32": Rounding(2.0**-24, 6.0, 2.0, 104.0, 2.0**-126, 6.0),
 }
 
 
@@ -78,6 +81,39 @@ def depths(n: int) -> Float[np.ndarray, " n"]:
     """
     found: Float[np.ndarray, " n"] = 1.0 + np.minimum(np.arange(n, 0, -1.0), max(n - 1, 0))
     return found
+
+
+def dot_error_in_parts(
+    weights: Float[np.ndarray, "parts n"],
+    entry: float,
+    norm: float,
+    near: float,
+    rounding: Rounding,
+) -> float:
+    """Return a bound on the rounding of sum_l weights_pl x_l, summed by p, and of the sum of these.
+
+    Add u/2 |r| for every part, and once more, if the whole sum is at most ``near`` + |r|.
+
+    An addition errs by u times its result. In a tree of additions with results of c_1 <= c_2 <= ...
+    terms, c_k is at most k + 1; and no result exceeds half the sum of all magnitudes and the total.
+
+    Parameters
+    ----------
+    weights
+        A row for each part.
+    entry, norm
+        Bounds on |x_l| and on the Euclidean norm |x|.
+    near
+        As above; may be infinite.
+    rounding
+        The arithmetic.
+    """
+    inside = sum(dot_error(row, entry, norm, rounding) for row in weights)
+    sizes = np.sort(bound_by(weights, entry, norm))[::-1]
+    sums = np.minimum(np.cumsum(sizes)[1:], (sizes.sum() + near) / 2)
+    sums[-1:] = np.minimum(sums[-1:], near)
+    # To higher order: every result is itself off by a few u.
+    return inside + float(sums.sum()) * rounding.unit * (1 + rounding.gamma(4 * weights.size))
 
 
 def dot_error(

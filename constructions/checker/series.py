@@ -6,7 +6,7 @@ arguments cancel to many digits only the coefficients of the difference are smal
 computed with balls, and then the polynomial in floats.
 """
 
-from math import ceil, factorial, inf
+from math import ceil, factorial, inf, pi, sqrt
 
 import numpy as np
 from flint import arb, ctx
@@ -50,6 +50,55 @@ def truncation(scales: list[arb], factors: list[arb], reach: arb, target: arb) -
         ]
         rest = upper(sum(least, arb(0)) / (factorial(DEGREE) * (2 * DEGREE + 1)))
     return (max(map(_largest, models)) + rest) * SLACK
+
+
+def deviation(
+    line: tuple[arb, arb], gelus: list[tuple[arb, arb, arb]], ends: tuple[float, float], target: arb
+) -> float:
+    """Return a bound on |a + b r + sum c gelu(s (r - theta)) - target r^2| on an interval of r.
+
+    gelu'' = phi - phi'', so that all derivatives are Hermite functions: |phi^(n)| is at most
+    1.0865 sqrt(n!) / sqrt(2 pi), by Cramer's inequality.
+
+    Parameters
+    ----------
+    line
+        a and b.
+    gelus
+        Triples c, s > 0, theta.
+    ends
+        The interval.
+    target
+        As above.
+    """
+    with ctx.workprec(PRECISION):
+        centre, radius = (arb(ends[0]) + arb(ends[1])) / 2, (arb(ends[1]) - arb(ends[0])) / 2
+        coefficients = [arb(0)] * DEGREE
+        coefficients[0] = line[0] + line[1] * centre - target * centre**2
+        coefficients[1] = (line[1] - 2 * target * centre) * radius
+        coefficients[2] = -target * radius**2
+        least = arb(0)
+        for factor, slope, shift in gelus:
+            stride, scaled = slope * radius, factor
+            for n, derivative in enumerate(_derivatives(slope * (centre - shift))):
+                coefficients[n] += scaled * derivative
+                scaled *= stride / (n + 1)
+            least += abs(scaled)
+        middles = [float(c.mid()) for c in coefficients]
+        errors = [upper(c - arb(m)) for c, m in zip(coefficients, middles, strict=True)]
+        rest = upper(least) * 1.0865 * 2 * sqrt(factorial(DEGREE)) / sqrt(2 * pi)
+        return (_largest(np.array(middles + errors)) + rest) * SLACK
+
+
+def _derivatives(x: arb) -> list[arb]:
+    """gelu(x), gelu'(x), ..., of order DEGREE - 1."""
+    density = (-x * x / 2).exp() / (2 * arb.pi()).sqrt()
+    below = (1 + (x / arb(2).sqrt()).erf()) / 2
+    phis = [density, -x * density]
+    for n in range(2, DEGREE):
+        phis.append(-x * phis[-1] - (n - 1) * phis[-2])
+    higher = [phis[n - 2] - phis[n] for n in range(2, DEGREE)]
+    return [x * below, below + x * density, *higher]
 
 
 def _model(

@@ -118,6 +118,8 @@ class Reading:
         LayerNorm of the column.
     joint
         If ratio = +-1 and there is one row a: |a| + |b| <= joint + |r|.
+    slope
+        The error is larger by this times |r|.
     """
 
     entry: float
@@ -127,6 +129,7 @@ class Reading:
     units: tuple[Float[np.ndarray, " _"], float]
     normalised: Normalised
     joint: float | None = None
+    slope: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ def _ball(value: Fraction) -> arb:
 
 
 def square_errors(
-    square: Square, reading: Reading, neurons: int, rounding: Rounding
+    square: Square, reading: Reading, neurons: int | None, rounding: Rounding
 ) -> Mapping[str, Polynomial]:
     """Return bounds p_0 + p_1 |r| + p_2 r^2 on the error of F as computed, by source.
 
@@ -237,7 +240,8 @@ def square_errors(
     reading
         What it reads.
     neurons
-        How many neurons write the row, all groups together: the sum over them is rounded.
+        How many neurons write the row, all groups together: the sum over them is rounded. None if
+        every pair writes a row of its own.
     rounding
         The network's arithmetic.
     """
@@ -268,6 +272,11 @@ def square_errors(
     # Any order of summation: every partial sum is at most (all terms + their sum) / 2.
     terms = _scaled(inputs, slopes * (1 + 2 * rounding.gelu * u))
     result = _added(_scaled(_times((0.0, 1.0), (0.0, 1.0)), gain), *errors.values())
+    if neurons is None:
+        # Products are rounded, and then the sum of each pair: sum |c psi| <= bends psi'' r^2 / 2.
+        pairs = _scaled(_times(seen, seen), 1.1 * CURVATURE * bends / 2)
+        errors["sum over neurons"] = _scaled(_added(terms, pairs), 1.01 * u)
+        return errors
     order = neurons / 2 * u * (1 + 16 * neurons * u)
     errors["sum over neurons"] = _scaled(_added(terms, result), order)
     return errors
@@ -288,14 +297,18 @@ def _input_errors(
     units, second_unit = reading.units
     aside = mean / second_unit + square.ratio * mean * float((square.form / units).sum())
     aside += square.zero * mean
-    common = (reading.error + read * (sizes[0] + aside), read * sizes[1])
+    common = (reading.error + read * (sizes[0] + aside), reading.slope + read * sizes[1])
     own = _reach(square.deviations, reading)
     own += read * mean * float((square.deviations / units).sum()) + square.offset * mean
+    if square.rows_read <= 2:
+        # Two products, fused or not, and their sum, which is near r.
+        apart = sizes[0] + aside + own
+        beyond = reading.error + aside + own
+        dot = (1.01 * u * (apart + beyond), 1.01 * u * (sizes[1] + 1 + reading.slope))
+        return common, (1.01 * own + dot[0], dot[1]), (0.0, 0.0)
     # Fused or not, a sum of products is within the same bound.
     gamma = 1.01 * rounding.gamma(square.rows_read)
     dot = (gamma * (sizes[0] + aside + own), gamma * sizes[1])
-    if square.rows_read <= 2:
-        return common, (1.01 * own + dot[0], dot[1]), (0.0, 0.0)
     return common, (1.01 * own, 0.0), dot
 
 

@@ -167,13 +167,14 @@ def _check_writes(found: Wiring) -> None:
     """Every matrix is 0 wherever the construction has no business."""
     constant, none = found.constant_rows(), set[int]()
     zero = found.layout.zero
+    one = set() if found.layout.one is None else {found.layout.one}
     token, image, square, score, mixture, answer = (
         found.rows(name) for name in ("token", "image", "square", "score", "mixture", "answer")
     )
     tables: list[Mapping[str, set[int]]] = [
         {
             "query": constant, "key": constant, "value": token, "output": image,
-            "inward": {found.layout.token[0], zero} | image, "outward": square,
+            "inward": {found.layout.token[0], zero} | image | one, "outward": square,
         },
         {
             "query": constant, "key": constant, "value": square, "output": score,
@@ -238,6 +239,25 @@ def diagonal(
     if np.count_nonzero(output) != len(taken):
         raise MismatchError(f"{what}: the output matrix has further weights")
     return taken, output[list(targets), taken]
+
+
+def in_parts(
+    output: Matrix, targets: Sequence[int], what: str
+) -> list[tuple[list[int], Float[np.ndarray, " parts"]]]:
+    """Return, for every target row, the coordinates that write it, and their weights in W^C.
+
+    Raises
+    ------
+    MismatchError
+        If a target has none, a coordinate writes several, or there are further weights.
+    """
+    found = [np.flatnonzero(output[target]).tolist() for target in targets]
+    taken = [coordinate for coordinates in found for coordinate in coordinates]
+    if not all(found) or len(set(taken)) != len(taken) or np.count_nonzero(output) != len(taken):
+        raise MismatchError(
+            f"{what}: a row is not written by coordinates of its own, and no others"
+        )
+    return [(at, output[target, at]) for target, at in zip(targets, found, strict=True)]
 
 
 @dataclass(frozen=True)

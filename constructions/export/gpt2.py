@@ -29,7 +29,7 @@ from constructions.architecture import LayerWeights
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.export.gelu_new import gelu_new_square
 from constructions.export.self_attention import self_attention_problems
-from constructions.layer_plan import Head, LayerPlan
+from constructions.layer_plan import Head, LayerPlan, Product
 from constructions.lowering import lower
 from constructions.passes.allocate import QUIET
 from constructions.planning import Planner
@@ -172,7 +172,14 @@ def _heads_at(plan: LayerPlan, d_head: int) -> int:
 
 
 def _neurons(model: CompiledCircuit) -> int:
-    return max(layer.weights().inward.shape[0] for layer in model.layers)
+    """The most neurons of a layer; squares with wings are exported without."""
+    if model.winged is None:
+        return max(layer.weights().inward.shape[0] for layer in model.layers)
+    squares = [
+        sum(1 if p.left == p.right else 2 for p in plan.locals if isinstance(p, Product))
+        for plan in model.plans
+    ]
+    return 2 * len(model.square.scales) * max(squares)
 
 
 def _config(shape: GPT2Shape, num_columns: int) -> dict[str, Any]:

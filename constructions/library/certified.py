@@ -14,12 +14,20 @@ from constructions.certificate.sizes import BoxSizes, PromptSizes
 from constructions.certificate.squares import enclose
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.gadgets import SquareGadget, square_gadget
-from constructions.values import Fetch, Mixture, Previous, ProductSum, Sum
+from constructions.passes.allocate import is_square
+from constructions.values import Fetch, Mixture, Previous, ProductSum, Sum, Value
+from constructions.winged import WingedSquare, fitted_square, winged_square
 from theory import PromptBatch
 
 #: A stored certificate states this many times the bound: a checker that reasons otherwise may come
 #: out a little above it (with coarse gadgets, up to 1.3 times).
 ROOM = 1.5
+
+#: The same for networks with wings, whose checked bounds come out below.
+WINGED_ROOM = 1.1
+
+#: How much further than residuals squares with wings reach.
+FURTHER = 1.02
 
 #: The largest gadget that a tolerance may ask for: 2n neurons a square.
 LARGEST_ORDER = 14
@@ -92,8 +100,7 @@ def gadget_within(model: CompiledCircuit, tolerance: float) -> SquareGadget:
     CertificateError
         If none is; the message names the largest part of the best bound, and what to relax.
     """
-    if not tolerance > 0:
-        raise ValueError(f"tolerance is {tolerance}, expected a positive number")
+    _check_positive(tolerance)
     if not model.stream.before:
         raise CertificateError(
             "networks without constant prefix columns have no certificate: build with prefix "
@@ -116,6 +123,44 @@ def gadget_within(model: CompiledCircuit, tolerance: float) -> SquareGadget:
                 break  # from here on rounding, which finer scales amplify, outweighs truncation
             last = bound.value
     raise CertificateError(_unreachable(tolerance, best, model.dtype))
+
+
+def _check_positive(tolerance: float) -> None:
+    if not tolerance > 0:
+        raise ValueError(f"tolerance is {tolerance}, expected a positive number")
+
+
+def within_reach(model: CompiledCircuit, tolerance: float) -> bool:
+    """Whether it is worth looking for a plain gadget: the best are not twice as good as this."""
+    _check_positive(tolerance)
+    try:
+        return _explained(model, fitted_square()).value <= 2 * tolerance
+    except CertificateError:
+        return True  # the search says why
+
+
+def wings_for(model: CompiledCircuit, noise_std: float) -> WingedSquare | None:
+    """Return a gadget with wings for a network's squared residuals; None if it takes none.
+
+    Squares with wings are for float64, constant prefix columns and sums over examples, that is
+    three layers.
+    """
+    residuals = [
+        wire.terms[0][1]
+        for scheduled in model.schedule
+        for wire in scheduled.multiplied
+        if is_square(wire)
+    ]
+    if model.dtype != torch.float64 or not model.stream.before or len(residuals) != 1:
+        return None
+    return winged_square(noise_std, FURTHER * float(model.ranges[residuals[0]].largest))
+
+
+def check_within(model: CompiledCircuit, tolerance: float) -> None:
+    """Raise a CertificateError if a network's explained certificate exceeds a tolerance."""
+    bound = certify_box(model).explained
+    if not bound.value <= tolerance:
+        raise CertificateError(_unreachable(tolerance, bound, model.dtype))
 
 
 def _explained(model: CompiledCircuit, square: SquareGadget) -> Bound:
@@ -153,6 +198,7 @@ def certificate_document(model: CompiledCircuit) -> dict[str, Any]:
         If there is no certificate.
     """
     certificate, stream = certify_box(model), model.stream
+    room = ROOM if model.winged is None else WINGED_ROOM
     kinds = {
         "image": Previous,
         "fetched": Fetch,
@@ -161,10 +207,10 @@ def certificate_document(model: CompiledCircuit) -> dict[str, Any]:
         "mixture": Mixture,
     }
     rows = {
-        name: [r for wire in model.wires if isinstance(wire, kind) for r in model.allocation[wire]]
+        name: [r for wire in model.wires if isinstance(wire, kind) for r in _rows(model, wire)]
         for name, kind in kinds.items()
     }
-    answer = model.allocation[model.wires[-1]]
+    answer = _rows(model, model.wires[-1])
     squares = [row for row in rows.pop("product") if row not in answer]
     scores = rows["score"] or squares
     return {
@@ -182,10 +228,16 @@ def certificate_document(model: CompiledCircuit) -> dict[str, Any]:
             "zero": stream.zero,
             "plus": stream.plus,
             "minus": stream.minus,
+            **({} if model.winged is None else {"one": stream.one()}),
         },
         "bounds": {
-            "box": ROOM * certificate.box.value,
-            "explained": ROOM * certificate.explained.value,
+            "box": room * certificate.box.value,
+            "explained": room * certificate.explained.value,
         },
         "tree": certificate.as_dict(),
     }
+
+
+def _rows(model: CompiledCircuit, wire: Value) -> list[int]:
+    """All rows of a wire, entry by entry."""
+    return [row for rows in model.allocation.all_rows(wire) for row in rows]

@@ -6,12 +6,15 @@ wires of different kinds of columns fit into the same rows. Products are not gat
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from constructions.circuit import Circuit
 from constructions.passes.fold_linear import operands
 from constructions.passes.ranges import Ranges
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnKind
 from constructions.values import ProductSum, Value
+from constructions.winged import CORE_PAIRS, WING_ROWS
 
 #: Rows that only attention reads are scaled to this size, out of the way of LayerNorm's mean.
 QUIET = 2.0**-24
@@ -42,14 +45,23 @@ class Allocation:
         All rows, the d token rows first.
     of
         Wire (by identity) -> its rows, from 0.
+    further
+        Wire (by identity) -> for every entry the rows beside it that hold the rest of it: what it
+        is worth is the sum. Only products that are spread over rows have any.
     """
 
     rows: list[Row]
     of: dict[int, list[int]] = field(default_factory=dict)
+    further: dict[int, list[list[int]]] = field(default_factory=dict)
 
     def __getitem__(self, wire: Value) -> list[int]:
         """Return the rows (from 0) of a wire."""
         return self.of[id(wire)]
+
+    def all_rows(self, wire: Value) -> list[list[int]]:
+        """Return, for every entry of a wire, the rows that add up to it."""
+        further = self.further.get(id(wire), [[]] * wire.dim)
+        return [[row, *more] for row, more in zip(self[wire], further, strict=True)]
 
     def labelled(self) -> list[tuple[str, float]]:
         """Return (label, scale) of every row."""
@@ -57,7 +69,12 @@ class Allocation:
 
 
 def allocate(
-    circuit: Circuit, layers: list[ScheduledLayer], ranges: Ranges, *, share: bool
+    circuit: Circuit,
+    layers: list[ScheduledLayer],
+    ranges: Ranges,
+    *,
+    share: bool,
+    spread: bool = False,
 ) -> Allocation:
     """Return the rows of all wires of a scheduled circuit.
 
@@ -71,6 +88,9 @@ def allocate(
         Its ranges.
     share
         Whether attended wires are exactly 0 outside their columns, and may share rows.
+    spread
+        Whether products are spread over several rows, so that the sums over neurons are shorter:
+        squares over those of `constructions.winged`, a sum of products over one for each.
     """
     prompt = circuit.prompt
     entry = max(prompt.box.covariate, prompt.box.label)
@@ -78,7 +98,7 @@ def allocate(
     allocation = Allocation([Row(["token"], entry, both, False, True) for _ in range(prompt.dim)])
     allocation.of[id(prompt.covariate)] = list(range(prompt.dim))
     allocation.of[id(prompt.label)] = [0]
-    read = _read_by_products(circuit)
+    read, rows = _read_by_products(circuit), allocation.rows
     for layer in layers:
         for wire in (*layer.attended, *layer.multiplied):
             attended = share and not isinstance(wire, ProductSum)
@@ -87,8 +107,31 @@ def allocate(
                 _place(wire, float(bound), circuit.name_of(wire), blank, allocation.rows)
                 for bound in ranges[wire].bound
             ]
+            if spread and isinstance(wire, ProductSum) and id(wire) not in read:
+                allocation.further[id(wire)] = [
+                    [
+                        _place(wire, float(bound), f"{circuit.name_of(wire)}, more", blank, rows)
+                        for _ in range(_rows_for(wire) - 1)
+                    ]
+                    for bound in ranges[wire].bound
+                ]
     _scale(circuit, allocation, ranges)
     return allocation
+
+
+def is_square(wire: ProductSum) -> bool:
+    """Whether a wire squares one factor, entry by entry."""
+    return len(wire.terms) == 1 and all(
+        left is right and np.array_equal(matrix, np.diag(np.diag(matrix)))
+        for matrix, left, right in wire.terms
+    )
+
+
+def _rows_for(wire: ProductSum) -> int:
+    if is_square(wire):
+        return CORE_PAIRS + WING_ROWS
+    products = sum(left.dim for _, left, _ in wire.terms)
+    return products if wire.dim == 1 else 1
 
 
 def _read_by_products(circuit: Circuit) -> set[int]:

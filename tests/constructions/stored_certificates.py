@@ -20,16 +20,23 @@ def arrays_of(network):
 
 def layout_of(network):
     """The rows by the roles that the wires of a three-layer network have, in order."""
-    _, label, *others = [list(map(int, network.allocation[wire])) for wire in network.wires]
+    _, label, *others = [
+        [int(row) for rows in network.allocation.all_rows(wire) for row in rows]
+        for wire in network.wires
+    ]
     roles = ("image", "square", "score", "mixture", "answer")
     stream, d = network.stream, network.circuit.prompt.dim
     assert label == [0]
-    return dict(zip(roles, others, strict=True)) | {
-        "token": list(range(d)),
-        "zero": stream.zero,
-        "plus": stream.plus,
-        "minus": stream.minus,
-    }
+    return (
+        dict(zip(roles, others, strict=True))
+        | {
+            "token": list(range(d)),
+            "zero": stream.zero,
+            "plus": stream.plus,
+            "minus": stream.minus,
+        }
+        | ({} if network.winged is None else {"one": stream.one()})
+    )
 
 
 def settings_of(network):
@@ -72,6 +79,7 @@ def write(folder, network, claimed=1e300):
             "unit_roundoff": 2.0**-53 if double else 2.0**-24,
             "gelu": 2.0 if double else 6.0,
             "exp": 2.0,
+            "silent": 9.0 if double else 6.0,
         },
         **claim(claimed),
     }

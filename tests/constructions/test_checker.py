@@ -101,6 +101,19 @@ def test_the_bounds_at_the_size_of_the_issue(tmp_path):
     assert derived.explained <= 2e-8
 
 
+def test_the_bounds_at_the_size_of_the_issue_with_wings(tmp_path):
+    mixture, k, box = CASES["d = m = 20"]
+    network = compile_posterior_mean(mixture, k, box, tolerance=1e-9)
+    found = check(write(tmp_path / "m", network, claimed=1.2e-6))
+    assert found.problems == ()
+    assert found.derived.explained <= 1e-9
+    assert all(e <= found.derived.box for e in measured(network, mixture, k))
+    ours = network.certificate()
+    for name in ("box", "explained"):
+        # Two derivations that share nothing: neither is far from the other.
+        assert 0.7 < getattr(found.derived, name) / getattr(ours, name).value < 1.1
+
+
 def test_float32_is_bounded_too(tmp_path):
     mixture = random(2, 2, 1.0)
     network = compile_posterior_mean(mixture, 4, dtype=torch.float32)

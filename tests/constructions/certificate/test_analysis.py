@@ -12,7 +12,10 @@ from constructions.certificate.rounding import RoundingModel
 from constructions.certificate.selection import constant_logits
 from constructions.certificate.sizes import BoxSizes, PromptSizes
 from constructions.evaluate import Evaluation, columns_of
+from constructions.library.certified import wings_for
+from constructions.library.posterior_mean_transformer import PosteriorMeanTransformer
 from constructions.values import attention, total
+from constructions.winged import fitted_square
 from tests.cases import STAGE_CASES, Case
 from tests.constructions.drawing import with_prior
 from theory import RegressionMixture
@@ -47,7 +50,8 @@ def measured(model: CompiledCircuit, tokens: np.ndarray) -> list[tuple[str, np.n
             stream = model.stream_of(state)[:, :, model.stream.before :]
             for wire in (*scheduled.attended, *scheduled.multiplied):
                 columns = columns_of(wire.columns, tokens.shape[2])
-                rows = stream[:, model.allocation[wire]][:, :, columns]
+                every = [stream[:, rows].sum(axis=1) for rows in model.allocation.all_rows(wire)]
+                rows = np.stack(every, axis=1)[:, :, columns]
                 errors = np.abs(rows - exact[wire][:, :, columns]).astype(float)
                 found.append((type(wire).__name__, errors.max(axis=(0, 2))))
     return found
@@ -76,6 +80,30 @@ def test_every_wire_is_within_its_bound(
         measured(model, tokens), certified(model, analysis), strict=True
     ):
         assert (errors <= bound).all(), name
+
+
+@pytest.mark.parametrize("box", [Box(8.0, 30.0, 4.0), Box(2.0, 3.0)], ids=["wide", "narrow"])
+@pytest.mark.parametrize("case", STAGE_CASES, ids=str)
+def test_every_wire_is_within_its_bound_with_wings(case: Case, box: Box) -> None:
+    rng = np.random.default_rng(case.seed)
+    mixture = RegressionMixture.random(case.num_components, case.dim, 1.0, rng)
+    plain = compile_posterior_mean(mixture, case.num_examples, box)
+    winged = wings_for(plain, 1.0)
+    model = PosteriorMeanTransformer(
+        mixture, case.num_examples, box, square=fitted_square(), winged=winged
+    )
+    analysis = Analysis(model, BoxSizes(model.ranges))
+    tokens = tokens_in(box, case.dim, case.num_examples, rng)
+    for (name, errors), bound in zip(
+        measured(model, tokens), certified(model, analysis), strict=True
+    ):
+        assert (errors <= bound).all(), name
+    for some in tokens[:4]:
+        sizes = PromptSizes(model.ranges, model.folded, some[None])
+        bound = Analysis(model, sizes).answer().value
+        exact = Evaluation(model.folded, some[None].astype(np.longdouble))[model.folded.output]
+        error = np.abs(model.run_tokens(some[None]) - exact)[:, :, ::2].max()
+        assert error <= bound <= analysis.answer().value
 
 
 @pytest.mark.parametrize("layers", [2, 3])

@@ -41,7 +41,7 @@ def test_the_answer_moves_by_less(seed: int, m: int, size: float, depth: float) 
     signs = np.sign(values - np.median(values)) if rng.random() < 0.5 else rng.choice([-1, 1], m)
     moved = abs(mean(scores + signs * allowed, prior, values) - mean(scores, prior, values))
     least = float((scores - np.log(prior)).min())
-    bound = gibbs(errors(g, f, e), float(np.ptp(values)), least).value
+    bound = gibbs(errors(g, f, e), float(np.ptp(values)), least, m).value
     assert moved <= bound * (1 + 1e-9) + 1e-12
 
 
@@ -49,16 +49,16 @@ def test_two_tied_components_attain_half_of_the_bound() -> None:
     scores, prior, values = np.array([50.0, 50.0]), np.full(2, 0.5), np.array([-1.0, 1.0])
     f = 1e-4
     moved = mean(scores + np.array([1, -1]) * f * np.sqrt(50), prior, values)
-    bound = gibbs(errors(0.0, f, 0.0), 2.0, 50.0 + np.log(2)).value
+    bound = gibbs(errors(0.0, f, 0.0), 2.0, 50.0 + np.log(2), 2).value
     assert 0.9 * bound < moved <= bound
 
 
 def test_a_factor_of_two_too_little_is_noticed() -> None:
     """The test above can fail: half of the bound does not hold."""
     moved = mean(np.array([1e-3, 0]), np.full(2, 0.5), np.array([-1.0, 1.0]))
-    assert moved > gibbs(ScoreErrors.absolute(5e-4), 2.0, 0.0).value / 2
+    assert moved > gibbs(ScoreErrors.absolute(5e-4), 2.0, 0.0, 2).value / 2
 
 
 def test_large_errors_are_refused_with_advice() -> None:
     with pytest.raises(CertificateError, match="float64, a smaller box"):
-        gibbs(ScoreErrors.absolute(0.6), 1.0, 1.0)
+        gibbs(ScoreErrors.absolute(0.6), 1.0, 1.0, 2)

@@ -48,6 +48,15 @@ def test_gelu_of_zero_is_zero(dtype: torch.dtype) -> None:
 
 
 @every_type
+def test_gelu_is_silent_far_below_zero(dtype: torch.dtype) -> None:
+    silent = RoundingModel.of(dtype).silent
+    gelu = torch.nn.functional.gelu
+    far = -torch.cat([torch.linspace(silent, 60, 400_001), torch.tensor([1e3, 1e9])])
+    assert torch.count_nonzero(gelu(far.to(dtype))) == 0
+    assert torch.count_nonzero(gelu(torch.linspace(-0.9 * silent, -1, 1000, dtype=dtype))) > 900
+
+
+@every_type
 def test_exp(dtype: torch.dtype) -> None:
     model = RoundingModel.of(dtype)
     x = -arguments(dtype).abs()
