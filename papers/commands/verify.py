@@ -9,7 +9,8 @@ from papers.commands.console import AsJson, Seed, one_thread, output, print_json
 
 def verify(
     ids: Annotated[
-        list[str] | None, typer.Argument(help="Statements, such as zhang2024/lemma-17; all if none are given.")
+        list[str] | None,
+        typer.Argument(help="Statements, such as zhang2024/lemma-17; all if none are given."),
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
