@@ -46,6 +46,7 @@ class Fault(StrEnum):
     SLIP = "typing slip"
     GAP = "gap in a proof"
     FALSE = "false statement"
+    AMBIGUOUS = "true of one reading only"
 
 
 class Verdict(StrEnum):

@@ -2,11 +2,14 @@
 
 A law gives E lambda, E lambda^2 and E lambda^3, all that the limit of Theorem 8 of Zhang et al.
 needs. Laws with a distribution function also sample, and give E[lambda^k; lambda <= x], which the
-hypothesis of the theorem needs (it has a largest eigenvalue in it).
+hypothesis of the theorem needs (it has a largest eigenvalue in it). The moments of a law must be
+positive numbers of float64: parameters that put one out of range are refused where it is made.
 """
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import exp, isfinite
@@ -29,6 +32,7 @@ __all__ = [
     "LogNormal",
     "TwoPoint",
     "Uniform",
+    "listed_laws",
 ]
 
 #: A float, or a fraction or an integer for exact moments.
@@ -86,8 +90,10 @@ class GivenMoments(EigenvalueLaw):
         for name in ("first", "second", "third"):
             _positive(problems, f"the {name} moment", getattr(self, name), _FINITE_MOMENTS)
         problems.raise_if_any()
-        slack = 1 + 1e-12
-        if self.second * slack < self.first**2 or self.first * self.third * slack < self.second**2:
+        # In fractions, where no square overflows.
+        first, second, third = (Fraction(float(m)) for m in self.moments)
+        slack = 1 + Fraction(1, 10**12)
+        if second * slack < first**2 or first * third * slack < second**2:
             raise ValueError(
                 f"GivenMoments: ({self.first!r}, {self.second!r}, {self.third!r}) are the moments"
                 " of no positive random variable; expected E l^2 >= (E l)^2 and"
@@ -106,7 +112,7 @@ class Deterministic(DistributedLaw):
     value: Real
 
     def __post_init__(self) -> None:
-        _validate("Deterministic", value=self.value)
+        _validate(self, value=self.value)
 
     @property
     def moments(self) -> Moments:
@@ -129,7 +135,7 @@ class Gamma(DistributedLaw):
     scale: Real = 1
 
     def __post_init__(self) -> None:
-        _validate("Gamma", shape=self.shape, scale=self.scale)
+        _validate(self, shape=self.shape, scale=self.scale)
 
     @property
     def moments(self) -> Moments:
@@ -154,7 +160,7 @@ class Exponential(Gamma):
     def __init__(self, scale: Real = 1) -> None:
         object.__setattr__(self, "shape", 1)
         object.__setattr__(self, "scale", scale)
-        _validate("Exponential", scale=scale)
+        _validate(self, scale=scale)
 
 
 @dataclass(frozen=True)
@@ -165,9 +171,14 @@ class Uniform(DistributedLaw):
     high: Real
 
     def __post_init__(self) -> None:
-        _validate("Uniform", high=self.high)
-        if not 0 <= self.low < self.high:
-            raise ValueError(f"Uniform: low is {self.low!r}; expected 0 <= low < high")
+        _validate(
+            self,
+            _unless(
+                _is_finite(self.low) and _is_finite(self.high) and 0 <= self.low < self.high,
+                f"low is {self.low!r}; expected 0 <= low < high",
+            ),
+            high=self.high,
+        )
 
     @property
     def moments(self) -> Moments:
@@ -195,11 +206,15 @@ class TwoPoint(DistributedLaw):
     probability: Real = Fraction(1, 2)
 
     def __post_init__(self) -> None:
-        _validate("TwoPoint", low=self.low, high=self.high)
-        if not 0 <= self.probability <= 1:
-            raise ValueError(
-                f"TwoPoint: probability is {self.probability!r}; expected 0 <= probability <= 1"
-            )
+        _validate(
+            self,
+            _unless(
+                _is_finite(self.probability) and 0 <= self.probability <= 1,
+                f"probability is {self.probability!r}; expected 0 <= probability <= 1",
+            ),
+            low=self.low,
+            high=self.high,
+        )
 
     @property
     def moments(self) -> Moments:
@@ -230,10 +245,12 @@ class LogNormal(DistributedLaw):
 
     def __post_init__(self) -> None:
         problems = Problems("LogNormal")
-        problems.number("mean_log", self.mean_log, -200.0, strict=False)
-        problems.number("std_log", self.std_log, 0.0, strict=True)
+        mean = problems.number("mean_log", self.mean_log, -200.0, strict=False)
+        std = problems.number("std_log", self.std_log, 0.0, strict=True)
         problems.raise_if_any()
-        if self.mean_log * 3 + 4.5 * self.std_log**2 > 700:
+        object.__setattr__(self, "mean_log", mean)
+        object.__setattr__(self, "std_log", std)
+        if mean * 3 + 4.5 * std * std > 700:
             raise ValueError(
                 f"LogNormal: mean_log = {self.mean_log!r}, std_log = {self.std_log!r} put the"
                 f" third moment beyond float64; {_FINITE_MOMENTS}"
@@ -261,14 +278,85 @@ class LogNormal(DistributedLaw):
 _FINITE_MOMENTS = "the theorem assumes positive eigenvalues with finite third moments"
 
 
+def _is_finite(value: object) -> bool:
+    """Tell whether a value is a real number that float64 can hold."""
+    if not isinstance(value, numbers.Real):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # of an integer or a fraction
+        return False
+
+
 def _positive(problems: Problems, name: str, value: Real, reason: str = "") -> None:
-    if not (isfinite(value) and value > 0):
+    if not (_is_finite(value) and value > 0):
         told = f": {reason}" if reason else ""
         problems.add(f"{name} is {value!r}; expected a finite number > 0{told}")
 
 
-def _validate(subject: str, **parameters: Real) -> None:
-    problems = Problems(subject)
+def _unless(holds: bool, problem: str) -> tuple[str, ...]:
+    return () if holds else (problem,)
+
+
+def _validate(law: object, problems_found: tuple[str, ...] = (), **parameters: Real) -> None:
+    """Refuse parameters that are not positive, then moments out of the range of float64."""
+    problems = Problems(type(law).__name__)
     for name, value in parameters.items():
         _positive(problems, name, value)
+    for problem in problems_found:
+        problems.add(problem)
     problems.raise_if_any()
+    if not _has_moments(law):
+        given = ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
+        problems.add(
+            f"{given} put the third moment beyond float64 or below it; {_FINITE_MOMENTS}: measure"
+            " the covariates in other units"
+        )
+    problems.raise_if_any()
+
+
+def _has_moments(law: object) -> bool:
+    """Tell whether it is a law, and its three moments positive numbers of float64."""
+    try:
+        with np.errstate(over="ignore", under="ignore"):
+            # To ask for the protocol is to compute the moments.
+            moments = law.moments if isinstance(law, EigenvalueLaw) else (0,)
+    except OverflowError:  # of a power of a Python float
+        return False
+    return all(_is_finite(m) and float(m) > 0 for m in moments)
+
+
+def listed_laws(
+    problems: Problems, name: str, laws: Iterable[EigenvalueLaw]
+) -> tuple[EigenvalueLaw, ...]:
+    """Return the laws as a tuple, and note what keeps them from being d >= 1 laws.
+
+    Parameters
+    ----------
+    problems
+        Where it is noted.
+    name
+        What the laws are called there.
+    laws
+        The laws of lambda_1, ..., lambda_d. If one of them is none, or has a moment that is not a
+        positive number of float64, nothing is returned.
+    """
+    wanted = "expected laws of `theory.laws`, one for each of the d >= 1 eigenvalues"
+    given: object = laws  # Whoever does not check types may give anything.
+    if isinstance(given, EigenvalueLaw) or not isinstance(given, Iterable):
+        problems.add(f"{name} is {given!r}; {wanted}, in a list (for d = 1, a list of one law)")
+        return ()
+    listed, good = tuple(given), []
+    if not listed:
+        problems.add(f"{name} is empty; {wanted}")
+    for i, law in enumerate(listed):
+        if not isinstance(law, EigenvalueLaw):
+            problems.add(f"{name}[{i}] is {law!r}; {wanted}: a constant is `Deterministic(value)`")
+        elif not _has_moments(law):
+            problems.add(
+                f"{name}[{i}] has moments {law.moments!r}; expected finite numbers > 0:"
+                " Theorem 8 assumes positive eigenvalues with finite third moments"
+            )
+        else:
+            good.append(law)
+    return tuple(good) if len(good) == len(listed) else ()

@@ -71,15 +71,15 @@ class Problems:
         wanted = f"expected a finite number {'>' if strict else '>='} {lower:g}"
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self.add(f"{name} is {value!r}; {wanted}")
             return lower
         if not np.isfinite(number) or number < lower or (strict and number == lower):
             self.add(f"{name} is {number!r}; {wanted}")
         return number
 
-    def count(self, name: str, value: SupportsIndex, lower: int) -> int:
-        """Convert `value` to an integer that is at least `lower`."""
+    def count(self, name: str, value: SupportsIndex, lower: int, upper: int | None = None) -> int:
+        """Convert `value` to an integer that is at least `lower` and, if given, at most `upper`."""
         try:
             number = operator.index(value)
         except TypeError:
@@ -87,6 +87,12 @@ class Problems:
             return lower
         if number < lower:
             self.add(f"{name} is {number}; expected an integer >= {lower}")
+        if upper is not None and number > upper:
+            # The number itself may have more digits than Python prints.
+            self.add(
+                f"{name} is above {upper:.0e}; expected an integer from {lower} to {upper:.0e}"
+            )
+            return upper
         return number
 
     def distribution(self, name: str, weights: Float[np.ndarray, " n"], size: int) -> None:
@@ -128,8 +134,9 @@ class Problems:
         if np.max(skew) > _SYMMETRY_TOLERANCE * size:
             i, j = np.unravel_index(int(np.argmax(skew)), skew.shape)
             self.add(
-                f"{name} is not symmetric: entry [{i}, {j}] is {given[i, j]!r} and [{j}, {i}]"
-                f" {given[j, i]!r}; expected a covariance matrix: average it with its transpose"
+                f"{name} is not symmetric: entry [{i}, {j}] is {float(given[i, j])!r} and"
+                f" [{j}, {i}] {float(given[j, i])!r}; expected a covariance matrix:"
+                " average it with its transpose"
             )
             return None
         symmetric = given / 2 + given.T / 2
@@ -138,10 +145,12 @@ class Problems:
         least = len(given) * np.finfo(np.float64).eps * float(np.max(np.abs(eigenvalues)))
         if eigenvalues[0] < -least or (definite and eigenvalues[0] <= least):
             kind = "definite" if definite else "semidefinite"
+            told = f"{name} has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g}"
+            if definite and abs(eigenvalues[0]) <= least:
+                told += f", the smallest below d eps times the largest ({least:.3g}): rounding"
             self.add(
-                f"{name} has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g};"
-                f" expected a positive {kind} covariance matrix, in float64: the theorems assume"
-                " it; drop or regularise the degenerate directions"
+                f"{told}; expected a positive {kind} covariance matrix, in float64: the theorems"
+                " assume it; drop or regularise the degenerate directions"
             )
             return None
         return symmetric

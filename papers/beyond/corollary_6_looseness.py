@@ -8,11 +8,21 @@ The exact risk of noiseless tasks w ~ N(0, I) is a sum over the eigenvalues of L
    variance and of the bias, by exactly (1 + (1 + T/lambda_i)/N)^2: nothing for N -> infinity,
    (1 + (d+1)/N)^2 for isotropic Lambda, and without bound where T/lambda_i outgrows N.
 2. The mean over w is exact.
-3. tr(Lambda^{-1}) tr(Lambda) <= d^2 kappa loses at most a factor 4 for even d and 4 d^2/(d^2 - 1)
-   for odd d >= 3: the largest product is d^2 + floor(d^2/4) (kappa-1)^2/kappa, with floor(d/2)
-   eigenvalues at the top and the others at the bottom. (It is convex in each eigenvalue l, as
-   (l + s)(1/l + r) is, so that corners of [1, kappa]^d are enough.) It is all that is lost for
-   N -> infinity, and nothing for kappa = 1.
+3. tr(Lambda^{-1}) tr(Lambda) <= d^2 kappa, for d >= 2. The product lies between
+
+       (sqrt(kappa) + 1/sqrt(kappa) + d - 2)^2  and  d^2 + floor(d^2/4) (kappa - 1)^2/kappa,
+
+   and d and kappa allow no better: it is the first with all eigenvalues but two at the geometric
+   mean of these, and the second with floor(d/2) at the top and the others at the bottom. So d^2
+   kappa is less than d^2/floor(d^2/4) times the sharp bound in d and kappa, 4 for even d and
+   4 d^2/(d^2 - 1) for odd d. For a given Lambda it is at least 1 and less than d^2 times the
+   product; both factors are approached as kappa -> infinity. Nothing is lost for kappa = 1.
+   Upper end, for every d: the product is convex in each eigenvalue l, as (l + s)(1/l + r) is, so
+   that corners of [1, kappa]^d are enough; with j at the top a corner has
+   d^2 + j (d - j) (kappa - 1)^2/kappa. Lower end: with k^2 = kappa, the extremes 1 and k^2, and
+   X and Y the sums of the m = d - 2 other eigenvalues and of their inverses, the product is
+   (k + 1/k + m)^2 + (XY - m^2) + (k + 1/k) (kY + X/k - 2m); XY >= m^2 by Cauchy-Schwarz, and the
+   last bracket is the sum of (l - k)^2/(k l).
 4. So what is loose at finite N is step 1. The bias never exceeds min(1, (d+3)/(4 (N+1))) T, for any
    condition number, by ((N+1) l + T)^2 >= 4 (N+1) l T; eta does as soon as d^2 kappa > N^2. A bound
    without kappa must be of order 1/N: d - 1 eigenvalues T/(N+1) have that much bias.
@@ -93,90 +103,175 @@ def GAMMA_STEP(claim: FactorClaim, rng: np.random.Generator) -> Evidence:
 
 
 class ProductClaim(NamedTuple):
-    """The largest tr(Lambda) tr(Lambda^{-1}), from d and kappa, and the loss of d^2 kappa at most.
+    """The range of tr(Lambda) tr(Lambda^{-1}), and what d^2 kappa loses; d = 2 h + p, p = 0 or 1.
 
     Parameters
     ----------
     largest
-        From d and kappa.
+        The sharp bound, from h, p and kappa.
+    smallest
+        The least product, from d and sqrt(kappa).
     loss
-        The supremum over kappa of d^2 kappa / largest, from d >= 2.
+        The supremum over kappa of d^2 kappa / largest, from h and p.
+    worst
+        The supremum over Lambda of d^2 kappa / product, from d.
     """
 
-    largest: Callable[[int, Any], Any]
-    loss: Callable[[int], Fraction]
+    largest: Callable[[Any, int, Any], Any]
+    smallest: Callable[[Any, Any], Any]
+    loss: Callable[[Any, int], Any]
+    worst: Callable[[Any], Any]
 
 
-def _largest(d: int, kappa: Any) -> Any:
-    return d**2 + (d**2 // 4) * (kappa - 1) ** 2 / kappa
+def _largest(h: Any, p: int, kappa: Any) -> Any:
+    return (2 * h + p) ** 2 + h * (h + p) * (kappa - 1) ** 2 / kappa
 
 
-_PRODUCT = ProductClaim(_largest, lambda d: Fraction(d**2, d**2 // 4))
+def _loss(h: Any, p: int) -> Any:
+    return (2 * h + p) ** 2 / (h * (h + p))
+
+
+_PRODUCT = ProductClaim(
+    _largest, lambda d, root: (root + 1 / root + d - 2) ** 2, _loss, lambda d: d**2
+)
 
 
 @statement(
     id="beyond/corollary-6-condition-step",
-    title="What the condition number loses in Corollary 6: a factor 4",
+    title="What d^2 kappa loses in Corollary 6, for every d: to the sharp bound in d and kappa less"
+    " than d^2/floor(d^2/4); for a given Lambda less than d^2",
     source="ours; zhang2024, last display before Corollary 6; Kantorovich for even d",
-    latex=r"\max \mathrm{tr}\Lambda\,\mathrm{tr}\Lambda^{-1} = d^2 + \lfloor d^2/4\rfloor"
-    r"\frac{(\kappa - 1)^2}{\kappa},\quad \frac{d^2\kappa}{\max} \le"
-    r" \frac{d^2}{\lfloor d^2/4\rfloor}",
+    latex=r"\Big(\sqrt\kappa + \tfrac1{\sqrt\kappa} + d - 2\Big)^2 \le"
+    r" \mathrm{tr}\Lambda\,\mathrm{tr}\Lambda^{-1} \le d^2 + \lfloor d^2/4\rfloor"
+    r"\frac{(\kappa - 1)^2}{\kappa},\quad 1 \le \frac{d^2\kappa}{\max} <"
+    r" \frac{d^2}{\lfloor d^2/4\rfloor},\quad 1 \le \frac{d^2\kappa}{\mathrm{tr}\Lambda\,"
+    r"\mathrm{tr}\Lambda^{-1}} < d^2, \text{ all sharp}",
     printed=_PRODUCT,
     beyond=True,
     mutants={
-        "d^2 kappa": _PRODUCT._replace(largest=lambda d, kappa: d**2 * kappa),
+        "d^2 kappa": _PRODUCT._replace(largest=lambda h, p, kappa: (2 * h + p) ** 2 * kappa),
         "Kantorovich, for odd d too": _PRODUCT._replace(
-            largest=lambda d, kappa: d**2 * (1 + kappa) ** 2 / (4 * kappa)
+            largest=lambda h, p, kappa: (2 * h + p) ** 2 * (1 + kappa) ** 2 / (4 * kappa)
         ),
         "one eigenvalue at the top": _PRODUCT._replace(
-            largest=lambda d, kappa: d**2 + (d - 1) * (kappa - 1) ** 2 / kappa
+            largest=lambda h, p, kappa: (
+                (2 * h + p) ** 2 + (2 * h + p - 1) * (kappa - 1) ** 2 / kappa
+            )
         ),
-        "a factor 2": _PRODUCT._replace(loss=lambda d: Fraction(2)),
-        "a factor 4 for odd d too": _PRODUCT._replace(loss=lambda d: Fraction(4)),
-        "1 % less": _PRODUCT._replace(largest=lambda d, kappa: _largest(d, kappa) * 99 / 100),
+        "1 % less": _PRODUCT._replace(largest=lambda h, p, k: _largest(h, p, k) * 99 / 100),
+        "a factor 2": _PRODUCT._replace(loss=lambda h, p: h**0 * 2),
+        "a factor 4 for odd d too": _PRODUCT._replace(loss=lambda h, p: h**0 * 4),
+        "a factor 4 for a given Lambda": _PRODUCT._replace(worst=lambda d: d**0 * 4),
+        "a factor d for a given Lambda": _PRODUCT._replace(worst=lambda d: d),
+        "a factor d^2 - 1 for a given Lambda": _PRODUCT._replace(worst=lambda d: d**2 - 1),
+        "at least d^2": _PRODUCT._replace(smallest=lambda d, root: d**2),
+        "1 % more": _PRODUCT._replace(
+            smallest=lambda d, root: _PRODUCT.smallest(d, root) * 101 / 100
+        ),
     },
     hypotheses=("lambda_i in [1, kappa], d >= 2, both ends taken",),
     depends_on=("zhang2024/corollary-6",),
 )
 def CONDITION_STEP(claim: ProductClaim, rng: np.random.Generator) -> Evidence:
-    """Try every corner with a letter for kappa = 1 + s, and the limit s -> infinity."""
-    (rationals, s) = field(["s"], sympy.QQ)
-    kappa, wrong = 1 + s, ""
-    for d in range(2, 8):
-        corners = [(j * kappa + d - j) * (j / kappa + d - j) for j in range(1, d)]
-        gaps = [claim.largest(d, kappa) - corner for corner in corners]
-        loss = d**2 * kappa / claim.largest(d, kappa)
-        if not wrong and not (_nonnegative(gaps) and rationals.zero in gaps):
-            j = d // 2
-            told = float(_at(corners[j - 1], 3)), float(_at(claim.largest(d, kappa), 3))
-            wrong = (
-                f"d = {d}, kappa = 4, {j} at the top: {told[0]:.6g}, and the claim {told[1]:.6g}"
-            )
-        # The loss grows with s towards the claimed limit and stays below.
-        rest = claim.loss(d) - loss
-        if not wrong and not (_nonnegative([rest]) and rest.numer.degree() < rest.denom.degree()):
-            wrong = f"d = {d}, kappa = 10^6: the loss is {float(_at(loss, 10**6)):.6g}"
-            wrong += f", and the claim says {claim.loss(d)} at most, and nearly that"
+    """Look for spectra that speak against it; prove it with letters for d and kappa."""
+    wrong = next(filter(None, (_wrong_range(claim, d) for d in range(2, 9))), "")
+    if not wrong and not (_is_upper_end(claim) and _is_lower_end(claim)):
+        wrong = "d and kappa as letters: the claim is not what they give (no spectrum with d <= 8)"
+    for d in () if wrong else range(2, 9):
         found = expected_chain([1] * (d - d // 2) + [7] * (d // 2), 10, 1)
-        if not wrong and found.bias_extreme != found.bias_first:
+        if found.bias_extreme != found.bias_first:
             wrong = f"d = {d}: theory.risk's bound is not attained with half of them at the top"
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "claim minus product at every corner has no negative coefficient in kappa - 1, and is 0 at"
-        " one; theory.risk attains it",
-        "d from 2 to 7, every kappa",
+        "differences as rational functions of floor(d/2), the number at the top, sqrt(kappa) and"
+        " sums: squares, or no negative coefficient; convexity and Cauchy-Schwarz are in the"
+        " module; theory.risk attains the upper end",
+        "every d >= 2 and every Lambda; spectra with d <= 8 in fractions",
         counterexample=wrong,
     )
 
 
-def _nonnegative(values: Sequence[Any]) -> bool:
-    parts = (part for value in values for part in (value.numer, value.denom))
-    return all(c > 0 for part in parts for c in part.itercoeffs())
+#: sqrt(kappa) of the spectra; the last is near enough to infinity for a loss to be 1e-5 from its
+#: supremum.
+ROOTS = (Fraction(2), Fraction(10), Fraction(10**8))
 
 
-def _at(value: Any, number: int) -> Any:
-    return value.numer.evaluate(0, number) / value.denom.evaluate(0, number)
+def _wrong_range(claim: ProductClaim, d: int) -> str:
+    """Compare products of spectra, the extreme ones among them, with both ends and the losses."""
+    h, p = Fraction(d // 2), d % 2
+    for root in ROOTS:
+        kappa = root**2
+        corners = [[Fraction(1)] * (d - j) + [kappa] * j for j in range(1, d)]
+        products = {_product(x): x for x in (*corners, [Fraction(1), *[root] * (d - 2), kappa])}
+        low, high = min(products), max(products)
+        told = f"d = {d}, kappa = {kappa}"
+        for name, found, claimed in (
+            ("largest", high, claim.largest(h, p, kappa)),
+            ("smallest", low, claim.smallest(Fraction(d), root)),
+        ):
+            if found != claimed:
+                shown = ", ".join(map(str, products[found]))
+                return (
+                    f"{told}: tr(Lambda) tr(Lambda^-1) of the {name} is {float(found):.6g}, for"
+                    f" Lambda = diag({shown}), and the claim says {float(claimed):.6g}"
+                )
+        for name, found, most in (
+            ("to the sharp bound", d**2 * kappa / high, claim.loss(h, p)),
+            ("for a given Lambda", d**2 * kappa / low, claim.worst(Fraction(d))),
+        ):
+            near = root < ROOTS[-1] or found > most * (1 - Fraction(1, 10**5))
+            if not (1 <= found < most and near):
+                return (
+                    f"{told}: {name} the loss is {float(found):.6g}, and the claim says"
+                    f" {float(most):.6g} at most, and nearly that"
+                )
+    return ""
+
+
+def _product(spectrum: Sequence[Fraction]) -> Fraction:
+    return sum(spectrum, Fraction(0)) * sum((1 / x for x in spectrum), Fraction(0))
+
+
+def _is_upper_end(claim: ProductClaim) -> bool:
+    """Compare with a corner that has h + t at the top: t (t - p) >= 0 for integers t, p = 0, 1."""
+    (rationals, h, t, kappa, x, rest, inverses) = field(
+        ["h", "t", "kappa", "l", "s", "r"], sympy.QQ
+    )
+    # Convex in l > 0: the second derivative of (l + s)(1/l + r) is 2 s/l^3.
+    if ((x + rest) * (1 / x + inverses)).diff(x).diff(x) != 2 * rest / x**3:
+        return False
+    for p in (0, 1):
+        top, bottom = h + t, h + p - t
+        corner = (top * kappa + bottom) * (top / kappa + bottom)
+        if claim.largest(h, p, kappa) - corner != t * (t - p) * (kappa - 1) ** 2 / kappa:
+            return False
+        loss = (2 * h + p) ** 2 * kappa / claim.largest(h, p, kappa)
+        if not _tends_from_below(loss, claim.loss(h, p) * rationals.one, 2):
+            return False
+    return True
+
+
+def _is_lower_end(claim: ProductClaim) -> bool:
+    """Compare with any spectrum 1, k^2 and m others, of sums X and Y."""
+    (rationals, m, k, X, Y) = field(["m", "k", "X", "Y"], sympy.QQ)
+    least = claim.smallest(m + 2, k)
+    gap = (1 + k**2 + X) * (1 + 1 / k**2 + Y) - least
+    mean = (1 + k**2 + m * k) * (1 + 1 / k**2 + m / k)
+    loss = (m + 2) ** 2 * k**2 / least
+    return bool(
+        gap == (X * Y - m**2) + (k + 1 / k) * (k * Y + X / k - 2 * m)
+        and mean == least
+        and _tends_from_below(loss, claim.worst(m + 2) * rationals.one, 1)
+    )
+
+
+def _tends_from_below(value: Any, bound: Any, letter: int) -> bool:
+    """Tell whether bound - value is positive, by its coefficients, and falls to 0 in the letter."""
+    rest = bound - value
+    coefficients = (c for part in (rest.numer, rest.denom) for c in part.itercoeffs())
+    falls = rest.numer.degree(letter) < rest.denom.degree(letter)
+    return bool(rest != 0 and all(c > 0 for c in coefficients) and falls)
 
 
 class UniformClaim(NamedTuple):

@@ -83,9 +83,10 @@ FactorClaim = Callable[[float], float]
         "The query has the covariance of its prompt, so that it tells about it: given x_query,"
         " lambda_i has the mean |x_i|/sqrt(2) + 1/2, not 1, and the factor of w_i x_i is a third of"
         " that (2/3 in the regression of yhat on w_i x_i). The printed 1/3 is right for a query"
-        " that is independent of Lambda. That the layer does not learn the class stands: the risk"
-        " tends to d/3.",
-        Fault.FALSE,
+        " that is independent of Lambda, and so where the mean over Lambda is meant with x_query"
+        " held fixed; the text does not say which. That the layer does not learn the class stands"
+        " for both: the risk tends to d/3.",
+        Fault.AMBIGUOUS,
     ),
     mutants={
         "2/3": lambda size: 2 / 3,

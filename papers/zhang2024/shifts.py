@@ -258,7 +258,8 @@ def _mapped(gamma: Sequence[Fraction], query: Sequence[int], power: int) -> list
         " orthogonal to the examples: yhat = w'Sb/M with b = Gamma^{-1} x_query, S = sum x_i x_i',"
         " and Sb = 0 if and only if b'Sb = sum (b'x_i)^2 = 0. The printed sentence is right for"
         " all prompts only if Lambda is a multiple of the identity: for M = 1 it says that"
-        " Gamma^{-1} x is parallel to x, for every x.",
+        " Gamma^{-1} x is parallel to x, for every x. Long training prompts, N = infinity, do not"
+        " help: Gamma is Lambda there.",
         Fault.FALSE,
     ),
     mutants={
@@ -280,41 +281,48 @@ def _mapped(gamma: Sequence[Fraction], query: Sequence[int], power: int) -> list
 )
 def ORTHOGONAL_QUERY(claim: ZeroClaim, rng: np.random.Generator) -> Evidence:
     """Go through small integer prompts in fractions: whether yhat is 0 for w = e_1, ..., e_d."""
-    wrong, tried = "", 0
+    # The first place with N finite, and with N = infinity (1/N = 0).
+    wrong: dict[bool, str] = {}
+    tried = 0
     for lam, N, examples, query in _small_prompts():
         tried += 1
-        gamma = [x + (x + Fraction(sum(lam))) / N for x in lam]
+        inverse = Fraction(1, N) if N else Fraction(0)
+        gamma = [x + (x + sum(lam)) * inverse for x in lam]
         b = _mapped(gamma, query, 1)
         answers = [
             sum(_dot(b, x) * x[i] for x in examples) / len(examples) for i in range(len(lam))
         ]
-        if not wrong and claim(gamma, examples, query) != (not any(answers)):
-            wrong = (
-                f"Lambda = diag{lam}, N = {N}, Gamma = diag({', '.join(map(str, gamma))}),"
-                f" examples {examples}, query {query}: yhat ="
-                f" {' + '.join(f'({a}) w_{i + 1}' for i, a in enumerate(answers))}"
+        if (N is None) not in wrong and claim(gamma, examples, query) != (not any(answers)):
+            prediction = " + ".join(f"({a}) w_{i + 1}" for i, a in enumerate(answers))
+            wrong[N is None] = (
+                f"Lambda = diag{lam}, N = {N or 'infinity'},"
+                f" Gamma = diag({', '.join(map(str, gamma))}), examples {examples},"
+                f" query {query}: yhat = {prediction}"
             )
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
         "the prediction in fractions against the condition; the proof for all is in the correction",
-        f"{tried} prompts, d = 1 and 2, entries from -1 to 2, M = 1 and 2, Lambda = I and not",
-        counterexample=wrong,
+        f"{tried} prompts, d = 1 and 2, entries from -1 to 2, M = 1 and 2, Lambda = I and not,"
+        " N = 1, 3 and infinity",
+        counterexample="; and ".join(wrong[infinite] for infinite in sorted(wrong)),
     )
 
 
-def _small_prompts() -> Iterator[tuple[tuple[int, ...], int, Any, Any]]:
-    """Yield the eigenvalues of Lambda, N, the examples and the query."""
+def _small_prompts() -> Iterator[tuple[tuple[int, ...], int | None, Any, Any]]:
+    """Yield the eigenvalues of Lambda, N (None if it is infinite), the examples and the query."""
     entries = (1, -1, 0, 2)
     points = list(product(entries, repeat=2))
-    for lam, x, query in product(((1, 1), (1, 2)), points, points):
-        yield lam, 1, (x,), query
+    for lam, N, x, query in product(((1, 1), (1, 2)), (1, None), points, points):
+        yield lam, N, (x,), query
     few = ((1, 1), (1, -1), (1, 0), (0, 1), (-1, 1))
     for x, other, query in product(few, repeat=3):
         yield (1, 2), 3, (x, other), query
+        yield (1, 2), None, (x, other), query
     # Gamma = diag(5, 7) for Lambda = diag(1, 2) and N = 1.
     for x in points:
         yield (1, 2), 1, (x,), (5 * x[1], -7 * x[0])
+        yield (1, 2), None, (x,), (x[1], -2 * x[0])
     for example, asked in product(entries, repeat=2):
         yield (1,), 1, ((example,),), (asked,)
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
 from papers.ledger import Correction, Evidence, Fault, Grade, statement
 from papers.zhang2024.theorem_5 import TERMS, Law, RiskClaim, printed_terms, without
@@ -19,8 +20,12 @@ from theory import LinearAttention, PromptBatch
 from theory.gradient_flow import FlowProblem
 from theory.risk import LabelMoments
 
-#: The largest |z| allowed. Among six laws a false alarm is rarer than 1 in 200,000 runs.
-LARGEST_Z = 5.0
+#: The largest |z| allowed, of one statistic for all laws: the sum of the squares of their z, which
+#: is chi-square with as many degrees of freedom as there are laws. |z| < 4 for each of six would
+#: raise a false alarm once in 2,600 runs, too often for a run of all statements; the sum, as
+#: improbable as |z| = 4, once in 16,000 if z is normal. It is nearly: the sums of 300 seeds went to
+#: 23, where 28.9 is allowed.
+LARGEST_Z = 4.0
 
 Labels = Callable[[Float[np.ndarray, "n k d"], np.random.Generator], Float[np.ndarray, "n k"]]
 
@@ -112,6 +117,11 @@ def _outliers(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(rare, np.where(rng.random(x.shape[:-1]) < 0.5, 4.0, -4.0), 0.0)
 
 
+def largest_sum(laws: int) -> float:
+    """Return the sum of squares of independent z, one a law, that is as improbable as LARGEST_Z."""
+    return float(special.chdtri(laws, special.erfc(LARGEST_Z / 2**0.5)))
+
+
 def sampled_laws() -> Iterator[SampledLaw]:
     """Yield the laws, those that show most first; sizes are N, M and the number of prompts."""
     yield _linear("y = x, d = 1", 1, None, 0.0, (1, 4, 100_000))
@@ -123,14 +133,14 @@ def sampled_laws() -> Iterator[SampledLaw]:
         2,
         lambda x: (x[..., 0] + x[..., 1]) ** 2 / 4 + x[..., 0] + 1,
         4,
-        (1, 3, 20_000),
+        (1, 3, 80_000),
     )
     yield _curved(
         "y = x_1 x_2 - x_3/2 + 1/2, d = 3",
         3,
         lambda x: x[..., 0] * x[..., 1] - x[..., 2] / 2 + 0.5,
         4,
-        (3, 2, 20_000),
+        (3, 2, 80_000),
     )
 
 
@@ -153,26 +163,32 @@ _MUTANTS: dict[str, RiskClaim] = {
     depends_on=("zhang2024/theorem-5",),
 )
 def SAMPLED(claim: RiskClaim, rng: np.random.Generator) -> Evidence:
-    """Sample prompts law by law, until one of them speaks against the claim."""
-    worst, wrong = 0.0, ""
-    for law in sampled_laws():
+    """Sample prompts law by law, until together they speak against the claim."""
+    laws, total, worst, wrong = tuple(sampled_laws()), 0.0, 0.0, ""
+    limit = largest_sum(len(laws))
+    for law in laws:
         mean, claimed, z = law.z_score(claim, rng)
-        worst = max(worst, abs(z))
-        if not abs(z) < LARGEST_Z:
-            wrong = (
+        total += z**2
+        if abs(z) >= worst:
+            worst = abs(z)
+            told = (
                 f"{law.name}, N = {law.N}, M = {law.M}, {law.prompts} prompts: the mean is"
                 f" {mean:.4f}, and the claim says {claimed:.4f} (z = {z:.1f})"
             )
+        # The sum only grows: what exceeds the limit now does so at the end.
+        if not total < limit:
+            wrong = told
             break
     return Evidence(
         not wrong,
         Grade.SAMPLED,
-        "the largest |z| of the mean square of the layer's error against the claim; a dropped term"
-        " is off by more than 15 standard errors in one of the laws",
+        "the mean square of the layer's error against the claim: the sum of z^2 over the laws, at"
+        f" most what is as improbable as |z| = {LARGEST_Z:g}; a dropped term is off by more than 15"
+        " standard errors in one of the laws",
         "six laws: noiseless, heavy noise, curved labels with a mean; d = 1 to 5, N and M <= 12;"
-        " 20,000 prompts each and 100,000 for d = 1",
-        worst,
-        LARGEST_Z,
+        " 20,000 to 100,000 prompts each",
+        total,
+        limit,
         wrong,
     )
 

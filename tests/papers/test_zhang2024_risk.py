@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from papers.beyond import corollary_6_looseness, random_covariance, risk_under_shift
-from papers.ledger import Verdict
+from papers.ledger import Fault, Verdict
 from papers.runner import run_one
 from papers.zhang2024 import (
     corollary_6,
@@ -15,7 +16,7 @@ from papers.zhang2024 import (
     theorem_5_laws,
 )
 from papers.zhang2024.theorem_5 import TERMS, printed_terms
-from papers.zhang2024.theorem_5_laws import LARGEST_Z, sampled_laws
+from papers.zhang2024.theorem_5_laws import LARGEST_Z, largest_sum, sampled_laws
 from tests.papers.statement_checks import SEEDS, by_id, holds, tells_what_it_is
 from theory import risk
 
@@ -68,7 +69,7 @@ def test_the_shifts_depend_on_what_is_there(name):
 
 
 def test_every_term_stands_out_in_one_of_the_sampled_laws():
-    """The power that the statement claims: 15 standard errors, where |z| < 5 is asked."""
+    """The power that the statement claims: 15 standard errors, where |z| < 4 is asked."""
     rng, seen = np.random.default_rng(3), np.zeros(len(TERMS))
     for law in sampled_laws():
         mean, claimed, z = law.z_score(printed_terms, rng)
@@ -77,6 +78,47 @@ def test_every_term_stands_out_in_one_of_the_sampled_laws():
         terms = [float(term) for term in printed_terms(law._moments())]
         seen = np.maximum(seen, np.array(terms) / error)
     assert np.min(seen) > 15
+    # 15 standard errors, less 4 of chance, in one law are more than all six are allowed together.
+    assert largest_sum(6) < (15 - LARGEST_Z) ** 2
+
+
+def test_the_sum_over_the_laws_is_as_improbable_as_4_standard_errors():
+    assert LARGEST_Z == 4
+    alarm = 2 * stats.norm.sf(4)
+    for laws in (1, 6):
+        assert stats.chi2.sf(largest_sum(laws), laws) == pytest.approx(alarm, rel=1e-9)
+    assert largest_sum(1) == pytest.approx(16)
+    # DESIGN: less than one false alarm in 1,000 runs; six times |z| < 4 would use 0.4 of that.
+    assert 1 / alarm > 15_000
+
+
+def test_an_orthogonal_query_is_answered_after_the_longest_training_too():
+    result = run_one(PRINTED["zhang2024/section-4-2-orthogonal-query"], 0)
+    told = result.printed.counterexample
+    assert "Lambda = diag(1, 2), N = 1, " in told
+    assert (
+        "N = infinity, Gamma = diag(1, 2), examples ((1, 1),), query (1, -1):"
+        " yhat = (1/2) w_1 + (1/2) w_2"
+    ) in told
+
+
+def test_the_third_of_section_4_3_is_a_matter_of_reading():
+    correction = PRINTED["zhang2024/section-4-3-conditional-mean"].correction
+    assert correction.fault is Fault.AMBIGUOUS
+
+
+@pytest.mark.parametrize("d", [2, 3, 10])
+def test_what_the_condition_number_loses_against_spectra_drawn_at_random(d):
+    """The range of the product, by spectra that the statement does not try."""
+    claim = BEYOND["beyond/corollary-6-condition-step"].printed
+    rng = np.random.default_rng(d)
+    for kappa in (1.5, 100.0, 1e6):
+        drawn = kappa ** rng.uniform(0, 1, (500, d))
+        drawn[:, 0], drawn[:, 1] = 1, kappa
+        products = drawn.sum(axis=1) * (1 / drawn).sum(axis=1)
+        assert claim.smallest(d, kappa**0.5) <= np.min(products) * (1 + 1e-12)
+        assert np.max(products) <= claim.largest(d // 2, d % 2, kappa) * (1 + 1e-12)
+        assert np.max(d**2 * kappa / products) < claim.worst(d)
 
 
 def broken(patch: pytest.MonkeyPatch, module: object, name: str, field: str) -> None:

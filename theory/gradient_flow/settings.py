@@ -8,6 +8,7 @@ right bases (`EntrywiseLoss`), whatever the distribution:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, SupportsIndex, runtime_checkable
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from theory.laws import DistributedLaw, EigenvalueLaw
+from theory.laws import DistributedLaw, EigenvalueLaw, listed_laws
 from theory.validation import Problems
 
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "RandomDiagonalCovariance",
     "TrainingSetting",
 ]
+
+#: The longest prompts: their 1/N is below 1e-15, nearly the rounding of the limit N = infinity.
+_LONGEST = 10**15
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,14 @@ class TrainingSetting(Protocol):
 
 
 class FixedCovariance(TrainingSetting):
-    """Prompts of Zhang et al. 2023, Section 3.3: x ~ N(0, Lambda), w ~ N(0, I), y = w'x.
+    """Prompts of Zhang et al. 2024, Section 3.3: x ~ N(0, Lambda), w ~ N(0, I), y = w'x.
 
     Parameters
     ----------
     covariance
         Lambda, symmetric positive definite, shape (d, d).
     prompt_length
-        N >= 1, the number of examples of a training prompt.
+        N, from 1 to 10^15: the number of examples of a training prompt.
 
     Attributes
     ----------
@@ -84,13 +88,13 @@ class FixedCovariance(TrainingSetting):
     Raises
     ------
     ValueError
-        If Lambda is not symmetric positive definite or N < 1.
+        If Lambda is not symmetric positive definite, or N is below 1 or above 10^15.
     """
 
     def __init__(self, covariance: npt.ArrayLike, prompt_length: SupportsIndex) -> None:
-        problems = Problems("FixedCovariance")
+        problems = Problems("FlowProblem.fixed")
         given = problems.covariance("covariance (Lambda)", covariance)
-        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1)
+        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1, _LONGEST)
         problems.raise_if_any()
         assert given is not None
         self.covariance = given
@@ -121,14 +125,14 @@ class FixedCovariance(TrainingSetting):
 
 
 class RandomDiagonalCovariance(TrainingSetting):
-    """Prompts of Zhang et al. 2023, Section 4.3: Lambda = diag(lambda_i), drawn for each prompt.
+    """Prompts of Zhang et al. 2024, Section 4.3: Lambda = diag(lambda_i), drawn for each prompt.
 
     Parameters
     ----------
     laws
         The laws of the independent eigenvalues lambda_1, ..., lambda_d (`theory.laws`).
     prompt_length
-        N >= 1.
+        N, from 1 to 10^15.
 
     Attributes
     ----------
@@ -138,21 +142,13 @@ class RandomDiagonalCovariance(TrainingSetting):
     Raises
     ------
     ValueError
-        If there are no laws, a moment is not finite and positive, or N < 1.
+        If these are no laws, a moment is not finite and positive, or N is out of range.
     """
 
-    def __init__(self, laws: tuple[EigenvalueLaw, ...], prompt_length: SupportsIndex) -> None:
-        problems = Problems("RandomDiagonalCovariance")
-        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1)
-        self.laws = tuple(laws)
-        if not self.laws:
-            problems.add("laws is empty; expected one law for each of the d >= 1 eigenvalues")
-        for i, law in enumerate(self.laws):
-            if not all(np.isfinite(float(m)) and m > 0 for m in law.moments):
-                problems.add(
-                    f"laws[{i}] has moments {law.moments!r}; expected finite numbers > 0:"
-                    " Theorem 8 assumes positive eigenvalues with finite third moments"
-                )
+    def __init__(self, laws: Iterable[EigenvalueLaw], prompt_length: SupportsIndex) -> None:
+        problems = Problems("FlowProblem.random_diagonal")
+        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1, _LONGEST)
+        self.laws = listed_laws(problems, "laws", laws)
         problems.raise_if_any()
         moments = np.array([[float(m) for m in law.moments] for law in self.laws])
         self.first, self.second, self.third = moments.T
@@ -217,7 +213,7 @@ class GeneralTasks(TrainingSetting):
     noise_std
         Standard deviation s >= 0 of the label noise of the examples; the target is w'x_query.
     prompt_length
-        N >= 1.
+        N, from 1 to 10^15.
 
     Raises
     ------
@@ -227,7 +223,8 @@ class GeneralTasks(TrainingSetting):
     Notes
     -----
     The set u_12 = u_21 = 0 is invariant if also E[(w'Lambda w) w] = 0, as for every symmetric law.
-    Source: `shared/FACTS.md` A9; the restricted loss is derived in `theory.population_loss`.
+    Source: ours; the loss, of which this is the part u_12 = u_21 = 0, is derived in
+    `theory.population_loss`.
     """
 
     def __init__(
@@ -237,11 +234,11 @@ class GeneralTasks(TrainingSetting):
         noise_std: float,
         prompt_length: SupportsIndex,
     ) -> None:
-        problems = Problems("GeneralTasks")
+        problems = Problems("FlowProblem.general")
         lam = problems.covariance("covariance (Lambda)", covariance)
         tasks = problems.covariance("task_covariance (S)", task_covariance, definite=False)
         self.noise_std = problems.number("noise_std", noise_std, 0.0, strict=False)
-        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1)
+        self.prompt_length = problems.count("prompt_length (N)", prompt_length, 1, _LONGEST)
         if lam is not None and tasks is not None and lam.shape != tasks.shape:
             problems.add(
                 f"task_covariance has shape {tasks.shape}; expected that of covariance, {lam.shape}"

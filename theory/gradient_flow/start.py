@@ -37,7 +37,7 @@ def assumption_3(problem: FlowProblem, theta: npt.ArrayLike, scale: SupportsFloa
 
     Notes
     -----
-    Source: Zhang et al. 2023, Assumption 3.
+    Source: Zhang et al. 2024, Assumption 3.
     """
     problems = Problems("Assumption 3")
     given = problems.array("theta", theta, ("d", "d"))
@@ -67,7 +67,7 @@ def random_theta(dim: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
     Notes
     -----
-    Source: Zhang et al. 2023, the example after Assumption 3.
+    Source: Zhang et al. 2024, the example after Assumption 3.
     """
     m = rng.standard_normal((dim, dim))
     return np.asarray(m / np.sqrt(np.linalg.norm(m @ m.T)))

@@ -274,7 +274,7 @@ def shifted_risk(
 
     Notes
     -----
-    Source: ours; `shared/FACTS.md` A9 has the case Q = Lambda of training. For Lambda' = Q = Lambda
+    Source: ours; derived by pairings in `papers.beyond.risk_under_shift`. For Lambda' = Q = Lambda
     and A = Gamma^{-1} it is the mean of Theorem 5 over the tasks.
     """
     problems = Problems("shifted_risk")

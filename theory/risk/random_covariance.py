@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple, SupportsIndex
 
-from theory.laws import EigenvalueLaw, Real
+from theory.laws import EigenvalueLaw, Real, listed_laws
 from theory.validation import Problems
 
 __all__ = ["RandomCovarianceRisk", "random_covariance_risk"]
@@ -68,7 +68,7 @@ def random_covariance_risk(
     Raises
     ------
     ValueError
-        If there are no laws, or not as many of test as of training, or N or M < 1.
+        If these are no laws, or not as many of test as of training, or N or M < 1.
 
     Notes
     -----
@@ -77,12 +77,16 @@ def random_covariance_risk(
     problems = Problems("random_covariance_risk")
     N = problems.count("prompt_length (N)", prompt_length, 1)
     M = problems.count("num_examples (M)", num_examples, 1)
-    if not training or len(training) != len(test):
+    trainers, testers = (
+        listed_laws(problems, name, laws) for name, laws in (("training", training), ("test", test))
+    )
+    problems.raise_if_any()
+    if len(trainers) != len(testers):
         problems.add(
-            f"training has {len(training)} laws and test {len(test)}; expected d >= 1 of each"
+            f"training has {len(trainers)} laws and test {len(testers)}; expected d >= 1 of each"
         )
     problems.raise_if_any()
-    trained, met = _moments(training), _moments(test)
+    trained, met = _moments(trainers), _moments(testers)
     inverse_N, inverse_M = Fraction(1, N), Fraction(1, M)
     alpha = tuple(m[1] / g for m, g in zip(trained, _curvature(trained, inverse_N), strict=True))
     endless = tuple(m[1] / m[2] for m in trained)

@@ -9,9 +9,13 @@ fractions. With T = tr(Lambda), gamma_i = lambda_i + (lambda_i + T)/N and w ~ N(
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from math import isfinite
 from typing import NamedTuple, SupportsIndex
+
+import numpy as np
 
 from theory.laws import Real
 from theory.validation import Problems
@@ -101,8 +105,8 @@ class ExpectedRiskChain(NamedTuple):
 
 
 def weight_chain(
-    eigenvalues: Sequence[Real],
-    weights: Sequence[Real],
+    eigenvalues: Sequence[Real] | np.ndarray,
+    weights: Sequence[Real] | np.ndarray,
     prompt_length: SupportsIndex,
     num_examples: SupportsIndex,
 ) -> WeightRiskChain:
@@ -111,23 +115,26 @@ def weight_chain(
     Parameters
     ----------
     eigenvalues
-        lambda_i > 0; integers and fractions are computed with exactly.
+        lambda_i > 0, shape (d,), an array or a list; integers and fractions are computed with
+        exactly.
     weights
-        w in the eigenbasis of Lambda.
+        w in the eigenbasis of Lambda, finite, shape (d,).
     prompt_length, num_examples
         N >= 1 of training, M >= 1 of the test prompt.
 
     Raises
     ------
     ValueError
-        If an eigenvalue is not positive, the lengths differ, or N or M < 1.
+        If the eigenvalues are not positive, or the weights not finite, or these are not lists of
+        numbers of one length d >= 1, or N or M < 1.
 
     Notes
     -----
     Source: Zhang et al. 2024, the first two displays after Theorem 5.
     """
-    lam, N, M = _checked("weight_chain", eigenvalues, prompt_length, num_examples)
-    w = [_exact(value) for value in weights]
+    problems = Problems("weight_chain")
+    w = _numbers(problems, "weights", weights)
+    lam, N, M = _checked(problems, eigenvalues, prompt_length, num_examples)
     if len(w) != len(lam):
         raise ValueError(f"weight_chain: {len(w)} weights for {len(lam)} eigenvalues; expected d")
     T, gamma = _trace(lam), _gamma(lam, N)
@@ -147,21 +154,24 @@ def weight_chain(
 
 
 def expected_chain(
-    eigenvalues: Sequence[Real], prompt_length: SupportsIndex, num_examples: SupportsIndex
+    eigenvalues: Sequence[Real] | np.ndarray,
+    prompt_length: SupportsIndex,
+    num_examples: SupportsIndex,
 ) -> ExpectedRiskChain:
     """Return the risk in the mean over w ~ N(0, I), with the printed and sharper bounds.
 
     Parameters
     ----------
     eigenvalues
-        lambda_i > 0; integers and fractions are computed with exactly.
+        lambda_i > 0, shape (d,), an array or a list; integers and fractions are computed with
+        exactly.
     prompt_length, num_examples
         N >= 1 of training, M >= 1 of the test prompt.
 
     Raises
     ------
     ValueError
-        If an eigenvalue is not positive, or N or M < 1.
+        If the eigenvalues are not a list of d >= 1 positive numbers, or N or M < 1.
 
     Notes
     -----
@@ -171,7 +181,8 @@ def expected_chain(
     sum_i (lambda_i + T)^2 / (4 (N+1) T) <= (d+3) T / (4 (N+1)); and each ratio is at most 1.
     Source: Zhang et al. 2024, the last display before Corollary 6, and Corollary 6; ours.
     """
-    lam, N, M = _checked("expected_chain", eigenvalues, prompt_length, num_examples)
+    problems = Problems("expected_chain")
+    lam, N, M = _checked(problems, eigenvalues, prompt_length, num_examples)
     d, T, gamma = len(lam), _trace(lam), _gamma(lam, N)
     kappa = max(lam) / min(lam)
     inverse_trace = _sum(1 / x for x in lam)
@@ -189,21 +200,48 @@ def expected_chain(
 
 
 def _checked(
-    subject: str, eigenvalues: Sequence[Real], N: SupportsIndex, M: SupportsIndex
+    problems: Problems,
+    eigenvalues: Sequence[Real] | np.ndarray,
+    N: SupportsIndex,
+    M: SupportsIndex,
 ) -> tuple[list[Real], int, int]:
-    problems = Problems(subject)
-    if not eigenvalues:
-        problems.add("eigenvalues is empty; expected d >= 1 eigenvalues of Lambda")
-    for i, value in enumerate(eigenvalues):
-        problems.number(f"eigenvalues[{i}]", value, 0.0, strict=True)
+    lam = _numbers(problems, "eigenvalues", eigenvalues, above=0)
     lengths = problems.count("prompt_length (N)", N, 1), problems.count("num_examples (M)", M, 1)
     problems.raise_if_any()
-    return [_exact(value) for value in eigenvalues], *lengths
+    return lam, *lengths
 
 
-def _exact(value: Real) -> Real:
-    """Integers divide as fractions."""
-    return Fraction(value) if isinstance(value, int) else value
+def _numbers(
+    problems: Problems, name: str, values: Sequence[Real] | np.ndarray, above: int | None = None
+) -> list[Real]:
+    """Return exact fractions where integers or fractions are given, and floats elsewhere."""
+    wanted = f"expected a list or an array of d >= 1 {name}, of shape (d,)"
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        problems.add(f"{name} has shape {values.shape}; {wanted}")
+        return []
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+        problems.add(f"{name} is {values!r}; {wanted}")
+        return []
+    if len(values) == 0:
+        problems.add(f"{name} is empty; {wanted}")
+    found = []
+    for i, value in enumerate(values):
+        exact = _exact(value)
+        if exact is None or (above is not None and exact <= above):
+            least = "" if above is None else f" > {above}"
+            problems.add(f"{name}[{i}] is {value!r}; expected a finite number{least}")
+        else:
+            found.append(exact)
+    return found
+
+
+def _exact(value: object) -> Real | None:
+    """Integers divide as fractions; None for what is no finite real number."""
+    if isinstance(value, numbers.Integral):
+        return Fraction(int(value))
+    if isinstance(value, numbers.Rational):
+        return Fraction(value)
+    return float(value) if isinstance(value, numbers.Real) and isfinite(value) else None
 
 
 def _sum(terms: Iterable[Real]) -> Real:

@@ -1,6 +1,8 @@
 """The risk in exact arithmetic, and what it refuses; sampling is in `test_risk_monte_carlo`."""
 
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import product
 
@@ -112,11 +114,47 @@ def test_the_chain_is_ordered_for_every_spectrum(eigenvalues, N, M):
 
 
 @given(st.integers(2, 7), st.fractions(1, 1000), LENGTHS)
-def test_the_condition_step_loses_a_factor_4_at_most(d, kappa, N):
+def test_the_condition_step_loses_little_against_the_sharp_bound_in_d_and_kappa(d, kappa, N):
     half = d // 2
     chain = expected_chain([Fraction(1)] * (d - half) + [kappa] * half, N, 1)
     assert chain.bias_extreme == chain.bias_first
     assert chain.bias_condition / chain.bias_first <= Fraction(d**2, d**2 // 4)
+
+
+@given(st.lists(st.fractions(Fraction(1, 10**6), 10**6), min_size=2, max_size=12))
+def test_the_condition_step_loses_less_than_d_squared_for_a_given_covariance(eigenvalues):
+    d, kappa = len(eigenvalues), max(eigenvalues) / min(eigenvalues)
+    product = sum(eigenvalues) * sum(1 / x for x in eigenvalues)
+    assert 1 <= d**2 * kappa / product < d**2
+    chain = expected_chain(eigenvalues, 7, 1)
+    assert 1 <= chain.bias_condition / chain.bias_first < d**2
+
+
+def test_for_a_given_covariance_the_condition_step_may_lose_nearly_d_squared():
+    # Ten eigenvalues, eight of them at the geometric mean of the ends: 99.84 of 100, not 4.
+    spectrum = [1, *[10**4] * 8, 10**8]
+    product = sum(spectrum) * sum(Fraction(1, x) for x in spectrum)
+    assert float(10**2 * 10**8 / product) == pytest.approx(99.84, abs=0.005)
+    chain = expected_chain(spectrum, 10**9, 5)
+    assert chain.bias_extreme / chain.bias_first == pytest.approx(24.96, abs=0.01)
+    assert chain.looseness["tr(Lambda^-1) tr(Lambda) <= d^2 kappa"] > 99.8
+
+
+@pytest.mark.parametrize(
+    "eigenvalues",
+    [np.array([1, 2]), np.array([1, 2], dtype=np.uint8), (1, 2), np.array([1, 2], dtype=object)],
+)
+def test_integers_of_every_kind_are_computed_with_exactly(eigenvalues):
+    assert expected_chain(eigenvalues, 20, 50) == expected_chain([1, 2], 20, 50)
+    assert weight_chain(eigenvalues, eigenvalues, 20, 50) == weight_chain([1, 2], [1, 2], 20, 50)
+    assert isinstance(expected_chain(eigenvalues, 20, 50).exact, Fraction)
+
+
+def test_arrays_of_floats_are_taken():
+    found = expected_chain(np.array([0.5, 0.25]), 20, 50)
+    exact = expected_chain([Fraction(1, 2), Fraction(1, 4)], 20, 50)
+    assert_allclose([float(v) for v in found], [float(v) for v in exact], rtol=1e-14)
+    assert weight_chain([1, 2], np.array([-1.0, 0.0]), 20, 50).exact > 0
 
 
 def test_the_looseness_names_its_steps():
@@ -225,9 +263,47 @@ def test_the_excess_needs_no_second_moment_of_the_label():
         (lambda: shifted_risk(np.eye(2), LAM, -LAM, 0.0, 1), "semidefinite"),
         (lambda: theorem_5_bias(LAM, 0, [1.0]), "2 problem"),
         (lambda: expected_chain([1, -1], 0, 1), "2 problem"),
-        (lambda: random_covariance_risk([Exponential(1)], [], 1, 1), "expected d >= 1 of each"),
+        (lambda: random_covariance_risk([Exponential(1)], [], 1, 1), "test is empty"),
+        (
+            lambda: random_covariance_risk([Exponential(1)] * 2, [Exponential(1)], 1, 1),
+            "training has 2 laws and test 1; expected d >= 1 of each",
+        ),
+        (lambda: expected_chain(np.eye(2), 20, 50), r"shape \(2, 2\); expected .* shape \(d,\)"),
+        (lambda: expected_chain(np.array(3.0), 20, 50), r"shape \(\); expected"),
+        (lambda: expected_chain(np.array([]), 20, 50), "eigenvalues is empty"),
+        (lambda: expected_chain([1.0, np.nan], 20, 50), r"eigenvalues\[1\] is nan"),
+        (lambda: expected_chain([1, np.inf], 20, 50), r"eigenvalues\[1\] is inf"),
+        (lambda: weight_chain([1, 2], [np.nan, 1], 20, 50), r"weights\[0\] is nan"),
+        (lambda: weight_chain([1, 2], np.eye(2), 20, 50), "weights has shape"),
     ],
 )
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=re.compile(message, re.DOTALL)):
         make()
+
+
+#: What the type checks of these tests refuse before the library does; users have none.
+WRONG_TYPES = """
+import numpy as np
+import pytest
+from theory.laws import Exponential
+from theory.risk import expected_chain, random_covariance_risk, weight_chain
+law = Exponential(1)
+assert expected_chain([np.int64(1), np.int32(2)], 9, 9) == expected_chain([1, 2], 9, 9)
+for make, message in (
+    (lambda: expected_chain(3, 20, 50), "eigenvalues is 3; expected a list or an array"),
+    (lambda: expected_chain("12", 20, 50), "eigenvalues is '12'; expected a list"),
+    (lambda: expected_chain([[1, 2]], 20, 50), "expected a finite number > 0"),
+    (lambda: expected_chain([1, "a"], 20, 50), "is 'a'; expected a finite number > 0"),
+    (lambda: weight_chain([1, 2], None, 20, 50), "weights is None; expected a list"),
+    (lambda: weight_chain([1, 2], [1j, 1], 20, 50), "is 1j; expected a finite number"),
+    (lambda: random_covariance_risk([1], [1], 20, 50), "(?s)training.0. is 1; expected laws.*test"),
+    (lambda: random_covariance_risk(law, [law], 20, 50), "training is Exp.*a list of one law"),
+):
+    with pytest.raises(ValueError, match=message):
+        make()
+"""
+
+
+def test_wrong_types_are_refused_where_nothing_checks_types():
+    subprocess.run([sys.executable, "-c", WRONG_TYPES], check=True)
