@@ -22,6 +22,9 @@ from theory.whitened_loss import LayerBlocks, LayerGradient, WhitenedLoss
 
 __all__ = ["LayerBlocks", "LayerGradient", "PopulationLoss"]
 
+#: In bytes: at d = 300 it would have 61 GiB.
+_LARGEST_HESSIAN = 2**30
+
 
 class PopulationLoss:
     """The population loss L(u12, u21, U11, u_1) = 1/2 E (yhat - w'x_query)^2.
@@ -96,6 +99,12 @@ class PopulationLoss:
         self.covariance, self.task_covariance = lam, tasks
         self._root = np.linalg.cholesky(lam)
 
+    def __repr__(self) -> str:
+        return (
+            f"PopulationLoss(dim={self.dim}, prompt_length={self.prompt_length},"
+            f" noise_std={self.noise_std:g})"
+        )
+
     @property
     def dim(self) -> int:
         """The dimension d of the covariates."""
@@ -143,18 +152,46 @@ class PopulationLoss:
         U11: npt.ArrayLike,
         u_1: npt.ArrayLike | SupportsFloat,
     ) -> Float[np.ndarray, "n n"]:
-        """Return the Hessian of L over the vector `LayerBlocks.stacked`, n = d^2 + 2d + 1.
+        """Return the Hessian of L over the vector `LayerBlocks.stacked`, at a cost of O(d^5).
 
-        The cost is O(d^5); see `__call__`.
+        Parameters
+        ----------
+        u12, u21, U11, u_1
+            As for `__call__`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, n) with n = d^2 + 2d + 1, exactly symmetric. Rows and columns are ordered as
+            the weights in `LayerBlocks.stacked`: the d entries of u12, the d of u21, the d^2 of U11
+            row by row (U11[i, j] is number 2d + d i + j, from 0), and u_1 as the last.
+
+        Raises
+        ------
+        ValueError
+            As for `__call__`, and if it has more than 2^30 bytes, which is for d > 106. The
+            computation needs about five times the memory of the result.
         """
-        whitened = self._at(u12, u21, U11, u_1).hessian()
-        d, root = self.dim, self._root
-        jacobian = np.zeros_like(whitened)  # of the whitened weights by the weights
-        jacobian[:d, :d] = jacobian[d : 2 * d, d : 2 * d] = root.T
-        jacobian[2 * d : -1, 2 * d : -1] = np.kron(root.T, root.T)
-        jacobian[-1, -1] = 1.0
-        hessian = jacobian.T @ whitened @ jacobian
+        at = self._at(u12, u21, U11, u_1)
+        n = (self.dim + 1) ** 2
+        size = n * n * np.dtype(np.float64).itemsize
+        if size > _LARGEST_HESSIAN:
+            raise ValueError(
+                f"PopulationLoss.hessian: for d = {self.dim} it has n = {n} rows, and {size} bytes;"
+                f" expected at most {_LARGEST_HESSIAN} bytes, which is d <= 106: take differences"
+                " of gradients in the directions that you need"
+            )
+        half = self._pulled_back(at.hessian())
+        hessian = self._pulled_back(np.ascontiguousarray(half.T))
         return np.asarray(hessian / 2 + hessian.T / 2)
+
+    def _pulled_back(self, rows: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+        """Multiply by J', the Jacobian of the whitened weights by the weights."""
+        d, root, moved = self.dim, self._root, np.empty_like(rows)
+        moved[:d], moved[d : 2 * d], moved[-1] = root @ rows[:d], root @ rows[d : 2 * d], rows[-1]
+        left = root @ rows[2 * d : -1].reshape(d, -1)  # G becomes L G L'
+        moved[2 * d : -1] = (root @ left.reshape(d, d, -1)).reshape(d * d, -1)
+        return moved
 
     def _at(
         self,
@@ -163,23 +200,9 @@ class PopulationLoss:
         U11: npt.ArrayLike,
         u_1: npt.ArrayLike | SupportsFloat,
     ) -> WhitenedLoss:
-        problems = Problems("PopulationLoss(u12, u21, U11, u_1)")
-        d = self.dim
-        p = problems.array("u12", u12, ("d",))
-        q = problems.array("u21", u21, ("d",))
-        U = problems.array("U11", U11, ("d", "d"))
-        u = problems.array("u_1", np.asarray(u_1), ())
-        for name, block, shape in (("u12", p, (d,)), ("u21", q, (d,)), ("U11", U, (d, d))):
-            if block is not None and block.shape != shape:
-                problems.add(
-                    f"{name} has shape {block.shape}; expected {shape}: Lambda has d = {d}"
-                )
-        problems.raise_if_any()
-        assert p is not None
-        assert q is not None
-        assert U is not None
-        assert u is not None
-        blocks = self._whiten(LayerBlocks(p, q, U, float(u)), self._root.T)
+        subject = "PopulationLoss(u12, u21, U11, u_1)"
+        given = LayerBlocks.of((u12, u21, U11, u_1), subject=subject, dim=self.dim)
+        blocks = self._whiten(given, self._root.T)
         return WhitenedLoss(*blocks, self._tasks, self.noise_std**2, 1 / self.prompt_length)
 
     @cached_property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
+
+from theory.validation import Problems
 
 __all__ = ["LayerBlocks", "LayerGradient", "WhitenedLoss"]
 
@@ -25,6 +28,50 @@ class LayerBlocks(NamedTuple):
     def stacked(self) -> Float[np.ndarray, " n"]:
         """The vector (u12, u21, U11 row by row, u_1), of n = d^2 + 2d + 1 entries."""
         return np.concatenate([self.u12, self.u21, self.U11.ravel(), [self.u_1]])
+
+    @classmethod
+    def of(
+        cls, blocks: Sequence[Any], *, subject: str = "LayerBlocks.of", dim: int | None = None
+    ) -> LayerBlocks:
+        """Convert four array-likes, or blocks made of them, into read-only float64 blocks.
+
+        Parameters
+        ----------
+        blocks
+            (u12, u21, U11, u_1) of shapes (d,), (d,), (d, d) and (); a `LayerBlocks` is one.
+        subject
+            Opens the error message.
+        dim
+            d; that of u12 by default.
+
+        Raises
+        ------
+        ValueError
+            If there are not four, or they do not have these shapes, or are not real and finite.
+            All problems are listed at once.
+        """
+        problems = Problems(subject)
+        names = cls._fields
+        if len(blocks) != len(names):
+            problems.add(f"{len(blocks)} blocks are given; expected four: {', '.join(names)}")
+            problems.raise_if_any()
+        axes: tuple[tuple[str, ...], ...] = (("d",), ("d",), ("d", "d"), ())
+        given = (*blocks[:3], np.asarray(blocks[3]))
+        read = [problems.array(*each) for each in zip(names, given, axes, strict=True)]
+        first = read[0]
+        d = dim if dim is not None or first is None else len(first)
+        source = "u12" if dim is None else "Lambda"
+        if d == 0:
+            problems.add("u12 has no entries; expected d >= 1 of them")
+        for name, block, shape in zip(names, read, axes, strict=True):
+            wanted = (d,) * len(shape)
+            if block is not None and d is not None and block.shape != wanted:
+                problems.add(
+                    f"{name} has shape {block.shape}; expected {wanted}: {source} has d = {d}"
+                )
+        problems.raise_if_any()
+        u12, u21, U11, u_1 = (np.asarray(block) for block in read)
+        return cls(u12, u21, U11, float(u_1))
 
     @classmethod
     def unstack(cls, vector: Float[np.ndarray, " n"]) -> LayerBlocks:

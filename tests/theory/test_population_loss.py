@@ -224,6 +224,31 @@ def test_the_minimum_of_the_flow_is_a_critical_point_of_the_full_loss() -> None:
     np.testing.assert_allclose(gradient, 0, atol=1e-13 * case.size())
 
 
+def test_the_representation_says_which_loss() -> None:
+    assert repr(PopulationLoss(np.eye(3), 5)) == (
+        "PopulationLoss(dim=3, prompt_length=5, noise_std=0)"
+    )
+    assert repr(PopulationLoss(np.eye(1), 2, noise_std=0.5)).endswith("noise_std=0.5)")
+
+
+def test_the_rows_of_the_hessian_are_in_the_order_of_its_docstring() -> None:
+    case, d = Case(3, seed=9), 3
+    hessian, h = case.loss.hessian(*case.at), 2.0**-20
+    for i, j in ((0, 2), (2, 1)):
+        up, down = (case.at.U11 + sign * h * np.eye(d)[[i]].T * np.eye(d)[j] for sign in (1, -1))
+        ends = [case.loss.gradient(*case.at._replace(U11=U)).stacked for U in (up, down)]
+        row = hessian[2 * d + d * i + j]
+        np.testing.assert_allclose(row, (ends[0] - ends[1]) / (2 * h), atol=1e-6 * abs(row).max())
+
+
+def test_a_hessian_that_is_too_large_is_refused_before_memory_is_taken() -> None:
+    d = 107
+    loss, zero = PopulationLoss(np.eye(d), 3), np.zeros(d)
+    with pytest.raises(ValueError, match=r"d = 107 it has n = 11664 rows, and 1088391168 bytes"):
+        loss.hessian(zero, zero, np.eye(d), 1.0)
+    assert 8 * 107**4 <= 2**30 < 8 * 108**4
+
+
 def test_blocks_stack_and_unstack() -> None:
     vector_ = np.arange(9.0)
     blocks = LayerBlocks.unstack(vector_)

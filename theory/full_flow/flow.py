@@ -8,8 +8,9 @@ the same tolerance).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -28,13 +29,23 @@ _STATIONARY = 1e-9
 _RTOL, _ATOL = 1e-10, 1e-12
 
 
-def balance_of_layer(weights: LayerBlocks) -> float:
+def balance_of_layer(weights: LayerBlocks | Sequence[Any]) -> float:
     """Return |u12|^2 + u_1^2 - |U11|_F^2 - |u21|^2, which gradient flow conserves.
 
     The prediction is bilinear in (u12, u_1) and (U11, u21). So the loss does not change under
     (s u12, s u_1, U11/s, u21/s), and its derivative in s at s = 1 is 0:
     <u12, dL/du12> + u_1 dL/du_1 = <U11, dL/dU11> + <u21, dL/du21>. Along the flow the balance's
     derivative is minus twice the difference of the two sides.
+
+    Parameters
+    ----------
+    weights
+        (u12, u21, U11, u_1), as arrays or array-likes of shapes (d,), (d,), (d, d) and ().
+
+    Raises
+    ------
+    ValueError
+        If they do not have these shapes, or are not real and finite.
 
     Notes
     -----
@@ -44,13 +55,15 @@ def balance_of_layer(weights: LayerBlocks) -> float:
     because the prompt stands between f and V (statements beyond/conserved-quantity,
     beyond/no-other-conserved-quadratic).
     """
-    p, q, U, u = weights
+    p, q, U, u = LayerBlocks.of(weights, subject="balance_of_layer(weights)")
     return float(p @ p + u**2 - np.sum(U**2) - q @ q)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FullFlowSolution:
     """A trajectory, from its start until the gradient vanishes or the horizon is reached.
+
+    Once it has converged, it rests at its last point for all later times.
 
     Attributes
     ----------
@@ -68,20 +81,28 @@ class FullFlowSolution:
     _dense: OdeSolution
 
     def __call__(self, t: SupportsFloat) -> LayerBlocks:
-        """Return the weights at a time from 0 to `horizon`.
+        """Return the weights at time t.
 
         Raises
         ------
         ValueError
-            If the trajectory does not cover t.
+            If t is negative or not finite, or beyond the horizon of a flow that has not converged.
         """
-        time = float(t)
-        if not 0 <= time <= self.horizon:
-            raise ValueError(
-                f"FullFlowSolution(t): t is {time!r}; expected 0 <= t <= {self.horizon:g}: solve"
-                " with a longer horizon, or take .final, if it has converged"
+        problems = Problems("FullFlowSolution(t)")
+        time = problems.number("t", t, 0.0, strict=False)
+        if time > self.horizon and not self.converged:
+            problems.add(
+                f"t is {time!r}, beyond the horizon {self.horizon!r}, where the flow has not"
+                " converged: solve with a longer horizon"
             )
-        return LayerBlocks.unstack(np.asarray(self._dense(time)))
+        problems.raise_if_any()
+        return LayerBlocks.unstack(np.asarray(self._dense(min(time, self.horizon))))
+
+    def __repr__(self) -> str:
+        return (
+            f"FullFlowSolution(dim={self.loss.dim}, horizon={self.horizon:g},"
+            f" steps={len(self.times) - 1}, converged={self.converged})"
+        )
 
     @property
     def horizon(self) -> float:
@@ -103,7 +124,10 @@ class FullFlowSolution:
 
 
 def solve_full_flow(
-    loss: PopulationLoss, start: LayerBlocks, *, horizon: SupportsFloat = 1e7
+    loss: PopulationLoss,
+    start: LayerBlocks | Sequence[Any],
+    *,
+    horizon: SupportsFloat = 1e7,
 ) -> FullFlowSolution:
     """Solve d(u12, u21, U11, u_1)/dt = -grad L from a start.
 
@@ -112,7 +136,7 @@ def solve_full_flow(
     loss
         The loss.
     start
-        (u12, u21, U11, u_1) at t = 0.
+        (u12, u21, U11, u_1) at t = 0, as arrays or array-likes.
     horizon
         Where to stop at the latest; the flow stops before, where the gradient vanishes. A start on
         the way into a saddle may stop there.
@@ -120,15 +144,15 @@ def solve_full_flow(
     Raises
     ------
     ValueError
-        If the start does not fit the loss, or the horizon is not a positive number.
+        If the start does not fit the loss, the horizon is not a positive number, or d > 106, for
+        which `PopulationLoss.hessian` is too large.
     ArithmeticError
         If the solver gives up.
     """
     problems = Problems("solve_full_flow")
     last = problems.number("horizon", horizon, 0.0, strict=True)
     problems.raise_if_any()
-    loss(*start)  # refuses weights that do not fit
-    x = start.stacked
+    x = LayerBlocks.of(start, subject="solve_full_flow(start)", dim=loss.dim).stacked
     norm = float(np.linalg.norm(x))
     level = _STATIONARY * float(np.linalg.norm(loss.covariance, 2)) ** 2 * norm
 

@@ -57,10 +57,21 @@ class OneDimension:
         lambda > 0.
     prompt_length
         N >= 1.
+
+    Raises
+    ------
+    ValueError
+        If one of these does not hold. All problems are listed at once.
     """
 
     eigenvalue: float
     prompt_length: int
+
+    def __post_init__(self) -> None:
+        problems = Problems("OneDimension")
+        problems.number("eigenvalue (lambda)", self.eigenvalue, 0.0, strict=True)
+        problems.count("prompt_length (N)", self.prompt_length, 1)
+        problems.raise_if_any()
 
     @classmethod
     def of(cls, loss: PopulationLoss) -> OneDimension:

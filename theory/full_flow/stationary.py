@@ -52,7 +52,7 @@ class PointKind(StrEnum):
     NOT_STATIONARY = "not stationary"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StationaryPoint:
     """A point of the loss with what its first two derivatives say.
 
@@ -61,11 +61,20 @@ class StationaryPoint:
     loss
         The loss.
     weights
-        The point.
+        The point; four array-likes in the order of `LayerBlocks` are converted.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the loss.
     """
 
     loss: PopulationLoss
     weights: LayerBlocks
+
+    def __post_init__(self) -> None:
+        read = LayerBlocks.of(self.weights, subject="StationaryPoint(weights)", dim=self.loss.dim)
+        object.__setattr__(self, "weights", read)
 
     @property
     def gradient_norm(self) -> float:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
 
 from theory.moments import words
 from theory.moments.expression import Expression, Number
-from theory.moments.words import Letter, Word
+from theory.moments.words import Letter, Word, checked_name
 
 __all__ = ["Dyad", "Matrix", "Ray", "Vector", "identity", "matrix", "outer", "symmetric", "vector"]
 
@@ -48,6 +48,9 @@ class _Combination(Generic[K]):
 
     __slots__ = ("terms",)
 
+    #: Arrays leave the operators to this class, which refuses them; else numpy would take it apart.
+    __array_ufunc__: ClassVar[None] = None
+
     terms: dict[K, Expression]
 
     def __init__(self, terms: Iterable[tuple[K, Scalars]]) -> None:
@@ -57,10 +60,15 @@ class _Combination(Generic[K]):
         self.terms = {key: c for key, c in total.items() if c}
 
     def __add__(self: C, other: C) -> C:
+        if type(other) is not type(self):
+            raise TypeError(_no_summand(self, other))
         return type(self)([*self.terms.items(), *other.terms.items()])
 
+    def __radd__(self, other: object) -> None:
+        raise TypeError(_no_summand(self, other))
+
     def __sub__(self: C, other: C) -> C:
-        return self + -other
+        return self + (-other if isinstance(other, _Combination) else other)
 
     def __neg__(self: C) -> C:
         return self * -1
@@ -80,8 +88,8 @@ class _Combination(Generic[K]):
         return hash(frozenset(self.terms.items()))
 
     def __repr__(self) -> str:
-        terms = [f"({c!r}) {_spell(key)}" for key, c in self.terms.items()]
-        return " + ".join(terms) or "0"
+        terms = [_spell_multiple(c, _spell(key)) for key, c in self.terms.items()]
+        return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
 class Vector(_Combination[Ray]):
@@ -96,6 +104,8 @@ class Vector(_Combination[Ray]):
     def __matmul__(self, other: Vector | Matrix) -> Expression | Vector:
         if isinstance(other, Matrix):
             return other.T @ self
+        if not isinstance(other, Vector):
+            raise TypeError(_no_factor(self, other))
         total = Expression({})
         for left, a in self.terms.items():
             for right, b in other.terms.items():
@@ -121,6 +131,8 @@ class Matrix(_Combination["Word | Dyad"]):
         mine = self.terms.items()
         if isinstance(other, Vector):
             return Vector(_applied(a, b, c * e) for a, c in mine for b, e in other.terms.items())
+        if not isinstance(other, Matrix):
+            raise TypeError(_no_factor(self, other))
         return Matrix(_multiplied(a, b, c * e) for a, c in mine for b, e in other.terms.items())
 
     def trace(self) -> Expression:
@@ -133,18 +145,18 @@ class Matrix(_Combination["Word | Dyad"]):
 
 
 def vector(name: str) -> Vector:
-    """Give a vector without a value."""
-    return Vector([(Ray((), name), 1)])
+    """Give a vector without a value; a name that is not a string, or blank, is refused."""
+    return Vector([(Ray((), checked_name("vector", name)), 1)])
 
 
 def matrix(name: str) -> Matrix:
-    """Give a square matrix without a value."""
-    return Matrix([((Letter(name),), 1)])
+    """Give a square matrix without a value; a name that is not a string, or blank, is refused."""
+    return Matrix([((Letter(checked_name("matrix", name)),), 1)])
 
 
 def symmetric(name: str) -> Matrix:
-    """Give a symmetric matrix without a value: it equals its transpose."""
-    return Matrix([((Letter(name, symmetric=True),), 1)])
+    """Give a symmetric matrix without a value: it equals its transpose; names as in `matrix`."""
+    return Matrix([((Letter(checked_name("symmetric", name), symmetric=True),), 1)])
 
 
 def identity() -> Matrix:
@@ -163,10 +175,43 @@ def outer(left: Any, right: Any) -> Any:
 
 def _spell(key: Any) -> str:
     if isinstance(key, Dyad):
-        return f"{_spell(key.left)} ({_spell(key.right)})'"
+        right = _spell(key.right)
+        return f"{_spell(key.left)} " + (f"({right})'" if key.right.word else f"{right}'")
     word = key.word if isinstance(key, Ray) else key
     letters = [letter.name + "'" * letter.transposed for letter in word]
     return " ".join([*letters, key.letter] if isinstance(key, Ray) else letters or ["I"])
+
+
+def _spell_multiple(coefficient: Expression, what: str) -> str:
+    if coefficient == 1:
+        return what
+    if coefficient == -1:
+        return f"-{what}"
+    return f"{coefficient!r} {what}" if len(coefficient) == 1 else f"({coefficient!r}) {what}"
+
+
+def _kind(value: object) -> str:
+    """Say what an operand is in the words of a user."""
+    named = {Vector: "vector", Matrix: "matrix", Expression: "scalar expression"}
+    return named.get(type(value), type(value).__name__)
+
+
+def _given(value: object) -> str:
+    return " ".join(f"the {_kind(value)} {value!r}".split())
+
+
+def _no_summand(to: object, other: object) -> str:
+    scalar_to_matrix = isinstance(to, Matrix) and isinstance(other, Expression | Number)
+    advice = ": for a multiple of the identity write identity() * it" if scalar_to_matrix else ""
+    return f"{to!r} + {_given(other)}: expected a {_kind(to)} to add to a {_kind(to)}{advice}"
+
+
+def _no_factor(left: object, right: object) -> str:
+    return (
+        f"{left!r} @ {_given(right)}: expected a vector or a matrix of theory.moments.algebra; put"
+        " arrays in place of letters with theory.moments.evaluation.evaluate, and multiply by"
+        " scalars with *"
+    )
 
 
 def _trace(word: Word) -> Expression:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
-from theory.moments.words import Factor, Scalar
+from theory.moments.words import Factor, Scalar, checked_name
+from theory.validation import Problems
 
 __all__ = ["Expression", "Monomial", "Number", "scalar"]
 
@@ -86,9 +87,12 @@ class Expression:
     def __truediv__(self, divisor: Number) -> Expression:
         return self * Fraction(1, divisor)
 
-    def __pow__(self, power: int) -> Expression:
+    def __pow__(self, power: SupportsIndex) -> Expression:
+        problems = Problems("Expression ** power")
+        count = problems.count("power", power, 0)
+        problems.raise_if_any()
         result = Expression.constant(1)
-        for _ in range(power):
+        for _ in range(count):
             result = result * self
         return result
 
@@ -132,8 +136,8 @@ class Expression:
 
 
 def scalar(name: str) -> Expression:
-    """Give a scalar without a value, such as u_1 or 1/N."""
-    return Expression.product([Scalar(name)])
+    """Give a scalar without a value, such as u_1 or 1/N; a name that is no name is refused."""
+    return Expression.product([Scalar(checked_name("scalar", name))])
 
 
 def _lift(value: Expression | Number) -> Expression:

@@ -20,6 +20,7 @@ __all__ = [
     "Scalar",
     "Trace",
     "Word",
+    "checked_name",
     "form",
     "trace",
     "transpose",
@@ -66,6 +67,23 @@ Factor: TypeAlias = Scalar | Trace | Form
 
 #: The trace of the identity.
 DIMENSION = Scalar("d")
+
+
+def checked_name(maker: str, name: object) -> str:
+    """Return the name that a letter is given.
+
+    Raises
+    ------
+    TypeError
+        If it is not a string.
+    ValueError
+        If it is blank.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{maker}(name): name is {name!r}; expected a string, such as 'Lambda'")
+    if not name.strip():
+        raise ValueError(f"{maker}(name): name is {name!r}; expected a name to print and to find")
+    return name
 
 
 def transpose(word: Word) -> Word:

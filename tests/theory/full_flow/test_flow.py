@@ -101,9 +101,60 @@ def test_a_stationary_start_converges_at_once():
 def test_times_outside_are_refused():
     flow = solve_full_flow(PopulationLoss([[1.0]], 2), start_of([1, 0, 1, 1]), horizon=0.5)
     assert not flow.converged
-    for t in (-0.1, 0.6, np.nan):
-        with pytest.raises(ValueError, match="longer horizon"):
+    with pytest.raises(ValueError, match="has not converged: solve with a longer horizon"):
+        flow(0.6)
+    for t in (-0.1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"t is .*; expected a finite number >= 0"):
             flow(t)
+
+
+def test_a_flow_that_has_converged_rests():
+    flow = solve_full_flow(PopulationLoss([[1.0]], 2), start_of([0, 0, 1, 1]))
+    assert flow.converged
+    final = flow.final.weights
+    for later in (flow.horizon * 1.01, 1e9):
+        np.testing.assert_array_equal(flow(later).stacked, final.stacked)
+    with pytest.raises(ValueError, match="t is -1"):
+        flow(-1.0)
+
+
+def test_the_representation_is_short():
+    flow = solve_full_flow(PopulationLoss(np.eye(2), 3), start_of([0.0] * 9), horizon=2.0)
+    assert repr(flow) == (
+        f"FullFlowSolution(dim=2, horizon={flow.horizon:g}, steps={len(flow.times) - 1},"
+        " converged=True)"
+    )
+
+
+def test_lists_are_taken_for_arrays():
+    lists = ([0.1, 0.2], [0.3, 0.4], [[1, 0], [0, 1]], 1)
+    blocks = LayerBlocks(*lists)
+    expected = 0.01 + 0.04 + 1 - 2 - 0.09 - 0.16
+    assert balance_of_layer(blocks) == pytest.approx(expected, rel=1e-14)
+    assert balance_of_layer(lists) == balance_of_layer(blocks)
+    loss = PopulationLoss(np.eye(2), 3)
+    flows = [solve_full_flow(loss, start, horizon=0.1) for start in (blocks, lists)]
+    for flow in flows:
+        assert_allclose(flow(0).stacked, [0.1, 0.2, 0.3, 0.4, 1, 0, 0, 1, 1], rtol=1e-14)
+    point = StationaryPoint(loss, blocks)
+    assert point.kind is PointKind.NOT_STATIONARY
+    assert isinstance(point.weights.u12, np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (([1, 2], [3, 4], np.eye(2)), "3 blocks are given; expected four: u12, u21, U11, u_1"),
+        (([1, 2], [3], np.eye(2), 1), r"u21 has shape \(1,\); expected \(2,\): u12 has d = 2"),
+        (([], [], np.zeros((0, 0)), 1), "u12 has no entries"),
+        (([1, 2], [3, np.nan], np.eye(2), "u"), "2 problem"),
+    ],
+)
+def test_blocks_that_are_none_are_refused(blocks, message):
+    with pytest.raises(ValueError, match=message):
+        balance_of_layer(blocks)
+    with pytest.raises(ValueError, match=r"solve_full_flow\(start\)"):
+        solve_full_flow(PopulationLoss(np.eye(2), 3), blocks)
 
 
 @pytest.mark.parametrize("horizon", [0.0, -1.0, np.inf])

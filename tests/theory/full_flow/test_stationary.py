@@ -114,6 +114,20 @@ class TestOneDimension:
         assert points.gamma < points.kappa
 
     @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((-1.0, 4), "eigenvalue .lambda. is -1.0; expected a finite number > 0"),
+            ((0.0, 4), "eigenvalue .lambda. is 0.0"),
+            ((np.nan, 4), "eigenvalue .lambda. is nan"),
+            ((1.0, 0), "prompt_length .N. is 0; expected an integer >= 1"),
+            ((-1.0, -1), "2 problem"),
+        ],
+    )
+    def test_parameters_outside_are_refused(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            OneDimension(*arguments)
+
+    @pytest.mark.parametrize(
         ("loss", "word"),
         [
             (PopulationLoss(np.eye(2), 2), "d = 2"),

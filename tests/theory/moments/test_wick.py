@@ -1,5 +1,7 @@
 """Pairings against monomials: the word engine, the coordinate engine, and known moments."""
 
+import inspect
+import re
 from fractions import Fraction
 from itertools import product
 from math import factorial
@@ -122,6 +124,47 @@ def test_a_covariance_that_is_no_letter_is_refused():
     for covariance in (matrix("A"), C @ C, 2 * C, identity(), C + symmetric("D"), C - C):
         with pytest.raises(ValueError, match=r"covariance of x is .* expected a single symmetric"):
             expectation(a @ x, {"x": covariance})
+
+
+#: Without the checks of types that the tests install.
+UNHOOKED = inspect.unwrap(expectation)
+
+
+@pytest.mark.parametrize(
+    ("averaged", "said"),
+    [
+        (x, "the vector x"),
+        (A, "the matrix A"),
+        (outer(x, x), "the matrix x x'"),
+        (3, "3, of type int"),
+        ("x", "'x', of type str"),
+    ],
+)
+def test_what_is_no_scalar_has_no_expectation(averaged, said):
+    with pytest.raises(TypeError, match=f"expression is {re.escape(said)}; expected a scalar"):
+        UNHOOKED(averaged, {"x": C})
+
+
+@pytest.mark.parametrize("law", ["C", np.eye(2), 1, x])
+def test_a_law_of_another_kind_is_refused(law):
+    with pytest.raises(TypeError, match=r"the law of x is .*expected symmetric\('C'\)"):
+        UNHOOKED(x @ A @ x, {"x": law})
+
+
+def test_a_law_of_the_wrong_kind_is_refused():
+    with pytest.raises(ValueError, match="law of the vector x is the expression v; expected its"):
+        expectation(x @ A @ x, {"x": scalar("v")})
+    with pytest.raises(ValueError, match="law of the scalar e is the matrix C; expected its"):
+        expectation(scalar("e") ** 2, {"e": C})
+
+
+def test_large_powers_are_quick_because_equal_terms_are_merged():
+    """2027025 and 316234143225 pairings, as many terms as partitions of n, and the moments."""
+    one = np.array([[1]], dtype=object)
+    for n, partitions, moment in ((8, 22, 2027025), (12, 77, 316234143225)):
+        found = expectation((x @ C @ x) ** n, {"x": C})
+        assert len(found) == partitions
+        assert evaluate(found, {"C": one}) == moment  # E x^{2n} for d = 1
 
 
 def test_coordinate_moments_of_monomials():

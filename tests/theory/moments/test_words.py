@@ -1,6 +1,7 @@
 """Words are canonical, and the algebra of letters is that of arrays."""
 
 import doctest
+import inspect
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -146,8 +147,66 @@ def test_formulas_are_printed():
         "(3 - 2/N) tr(A B) + (a'a)^2 - 1/N u"
     )
     assert str(Expression({})) == "0"
-    assert repr(u * A + outer(a, b)) == "(u) A + (1) a (b)'"
     assert repr(Matrix([])) == "0"
+
+
+def test_letters_are_printed_without_ornaments():
+    assert [repr(x) for x in (A, A.T, L, a, identity())] == ["A", "A'", "Lambda", "a", "I"]
+    assert repr(u * A + outer(a, b)) == "u A + a b'"
+    assert repr(A * (1 + u) - 2 * L + outer(a, B @ b)) == "(1 + u) A - 2 Lambda + a (B b)'"
+    assert repr(identity() - A) == "I - A"
+    assert repr(-(A @ a)) == "-A a"
+
+
+@pytest.mark.parametrize("power", [-1, -7])
+def test_a_negative_power_is_refused(power):
+    with pytest.raises(ValueError, match=f"power is {power}; expected an integer >= 0"):
+        (a @ A @ b) ** power
+
+
+def test_a_power_that_is_no_integer_is_refused():
+    for bad in (0.5, Fraction(1, 2), "2"):
+        with pytest.raises(TypeError):  # here by the checks of types; else a ValueError
+            u**bad
+    assert u**0 == 1
+    assert u ** np.int64(2) == u * u
+
+
+@pytest.mark.parametrize("maker", [vector, matrix, symmetric, scalar])
+def test_a_name_that_is_none_is_refused(maker):
+    for blank in ("", " "):
+        with pytest.raises(ValueError, match=rf"{maker.__name__}\(name\): name is '.*'; expected"):
+            maker(blank)
+    with pytest.raises(TypeError, match=rf"{maker.__name__}\(name\): name is 3; expected a string"):
+        inspect.unwrap(maker)(3)
+
+
+def test_sums_of_different_kinds_are_refused():
+    plus = inspect.unwrap(Matrix.__add__)
+    with pytest.raises(TypeError, match=r"A \+ the vector a: expected a matrix"):
+        plus(A, a)
+    with pytest.raises(TypeError, match=r"a \+ the matrix A: expected a vector"):
+        plus(a, A)
+    with pytest.raises(TypeError, match=r"A \+ the int 1: .* write identity\(\) \* it"):
+        plus(A, 1)
+    with pytest.raises(TypeError):
+        A - 1
+    with pytest.raises(TypeError, match=r"A \+ the scalar expression u: "):
+        plus(A, u)
+    with pytest.raises(TypeError, match=r"A \+ the ndarray"):
+        plus(A, np.eye(2))
+    for other in (np.eye(2), 1, u):
+        with pytest.raises(TypeError, match=r"A \+ the .*: expected a matrix to add to a matrix"):
+            other + A
+
+
+def test_products_with_other_things_are_refused():
+    for left, right in ((A, np.eye(2)), (a, np.ones(2)), (a, 3), (A, u)):
+        product = inspect.unwrap(type(left).__matmul__)
+        with pytest.raises(TypeError, match="expected a vector or a matrix of theory"):
+            product(left, right)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        np.eye(2) @ A
 
 
 @pytest.mark.parametrize("module", [moments, population_loss])
