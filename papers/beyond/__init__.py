@@ -4,6 +4,7 @@ from papers.beyond import (
     certificate,
     conserved_quantity,
     corollary_6_looseness,
+    exact_rate,
     full_loss,
     initialisation,
     layer_minimum,
@@ -16,6 +17,7 @@ from papers.beyond import (
     scores_need_heads,
     sharper_bounds,
     two_layers,
+    unbalanced_starts,
 )
 from papers.ledger import AnyStatement
 
@@ -27,6 +29,8 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *two_layers.STATEMENTS,
     *full_loss.STATEMENTS,
     *initialisation.STATEMENTS,
+    *exact_rate.STATEMENTS,
+    *unbalanced_starts.STATEMENTS,
     *sharper_bounds.STATEMENTS,
     *conserved_quantity.STATEMENTS,
     *layer_minimum.STATEMENTS,

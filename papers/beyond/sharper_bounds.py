@@ -93,7 +93,7 @@ def _along(claim: Sharper, line: Line) -> tuple[float, float, str]:
     u = line.flow.u(line.times)
     ratio = float(np.sqrt(max(square, 0.0)) / np.min(u))
     if not ratio <= 1 + ROUNDING:
-        return ratio, gain, f"u falls to {np.min(u):.6g}, the bound is {np.sqrt(square):.6g}"
+        return ratio, gain, f"u falls to {np.min(u):.10g}, the bound is {np.sqrt(square):.10g}"
     minimum = line.loss(line.problem.limit())
     resolved = RESOLVED * (level - minimum)
     for t in line.times:
@@ -129,11 +129,11 @@ _SHARPER = Sharper(_by_level)
         "u^2 1 % larger": Sharper(lambda *x: 1.01 * _by_level(*x)),
         "the PL constant 1 % larger": replace(_SHARPER, factor=2.02),
         "twice the PL constant": replace(_SHARPER, factor=4.0),
-        "a minus in the root": Sharper(
-            lambda b, a, level: float(-2 * level / (b + np.sqrt(b**2 - 2 * a * level)))
+        "the other root": Sharper(
+            lambda b, a, level: float((b + np.sqrt(b**2 + 2 * a * level)) / a)
         ),
+        "1 % more of min(a)": Sharper(lambda b, a, level: _by_level(b, 1.01 * a, level)),
         "|B| alone below": Sharper(lambda b, a, level: -2 * level / b),
-        "the negative": Sharper(lambda *x: -_by_level(*x)),
     },
     hypotheses=("Assumption 3", "l(0) < 0"),
     depends_on=("beyond/threshold-without-root-d", "beyond/pl-inequality-at-a-point"),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from theory.gradient_flow import FlowProblem, FlowState, random_theta
 from theory.gradient_flow.solution import FlowSolution
-from theory.gradient_flow.solver import solve_flow_from
+from theory.gradient_flow.solver import solve_flow
 from theory.laws import Deterministic, EigenvalueLaw, TwoPoint
 
 Matrix = npt.NDArray[np.float64]
@@ -96,7 +96,7 @@ class Line:
     @cached_property
     def flow(self) -> FlowSolution:
         """The flow, by the library."""
-        return solve_flow_from(self.problem, self.start)
+        return solve_flow(self.problem, self.theta, self.sigma)
 
     @property
     def times(self) -> Matrix:
@@ -158,6 +158,20 @@ def random_lines(threshold: Threshold, rng: np.random.Generator) -> Iterator[Lin
         length = int(rng.integers(1, 2 * dim + 1))
         line = _random_line("two-point laws", laws, random_theta(dim, rng), length)
         yield from _scaled(line, threshold)
+
+
+def fixed_along_the_top(threshold: Threshold) -> Iterator[Line]:
+    """Yield Theta Theta' = v v', v the first eigenvector: l(0) = 0 at sigma^2 = 2 / |Gamma|."""
+    theta = np.diag([1.0, 0.0])
+    line = _fixed_line("Theta along the top", np.diag([2.0, 0.2]), theta, 3)
+    yield from _scaled(line, threshold)
+
+
+def random_along_the_top(threshold: Threshold) -> Iterator[Line]:
+    """Yield the same for constant eigenvalues, the second so small that |Lambda|_F is the first."""
+    laws = (Deterministic(2.0), Deterministic(0.2))
+    line = _random_line("Theta along the top", laws, np.diag([1.0, 0.0]), 3)
+    yield from _scaled(line, threshold)
 
 
 def _fixed_line(name: str, lam: Matrix, theta: Matrix, length: int) -> Line:

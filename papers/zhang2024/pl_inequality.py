@@ -35,8 +35,11 @@ ROUNDING = 1e-10
 #: Below this part of the loss at the start l - min l is a difference of rounding errors.
 RESOLVED = 1e-10
 
-#: Of the limit that scipy finds.
-SCIPY_TOLERANCE = 1e-7
+#: Of LSODA, per step and in units of the state.
+SCIPY_RTOL = 1e-10
+
+#: Of the limit that scipy finds: the flow contracts towards it, so that errors do not add up.
+SCIPY_TOLERANCE = 10 * SCIPY_RTOL
 
 
 @dataclass(frozen=True)
@@ -290,7 +293,7 @@ def _by_scipy(line: Line) -> list[FlowState]:
         np.append(line.start.U.ravel(), line.start.u),
         method="LSODA",
         t_eval=np.linspace(0.0, last, 60),
-        rtol=1e-10,
+        rtol=SCIPY_RTOL,
         atol=1e-12 * line.sigma,
     )
     return [FlowState(z[:-1].reshape(dim, dim), float(z[-1])) for z in found.y.T]

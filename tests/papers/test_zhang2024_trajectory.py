@@ -1,20 +1,26 @@
 """What the statements on the trajectory rest on, and what makes them fall."""
 
+import inspect
+import re
+import sys
 from itertools import chain
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from papers.beyond import initialisation, sharper_bounds
+from papers.beyond import initialisation, sharper_bounds, unbalanced_starts
 from papers.ledger import Grade, Verdict
 from papers.runner import run_one
 from papers.zhang2024 import balance, flow_lines, lower_bounds, pl_inequality, positivity
 from papers.zhang2024.flow_lines import Line, fixed_lines, random_lines
 from tests.papers.statement_checks import by_id
-from theory.gradient_flow import FlowProblem, FlowState
+from theory.gradient_flow import FlowProblem, FlowState, solver, time_step
 from theory.gradient_flow.initialisation import FlowLimit, LimitKind, limit_of
 from theory.gradient_flow.printed_bounds import PrintedBounds
 from theory.gradient_flow.sharp_bounds import SharpBounds
+from theory.gradient_flow.solution import FlowSolution
+from theory.gradient_flow.solver import solve_flow_from
 
 STATEMENTS = by_id(
     statement
@@ -25,6 +31,7 @@ STATEMENTS = by_id(
         pl_inequality,
         initialisation,
         sharper_bounds,
+        unbalanced_starts,
     )
     for statement in module.STATEMENTS
 )
@@ -34,6 +41,7 @@ PROVED = {
     "zhang2024/assumption-3",
     *(f"zhang2024/lemma-{number}" for number in (17, 18, 19, 25, 26, 27)),
     "beyond/basin-of-one-curvature",
+    "beyond/flow-in-one-dimension",
     "beyond/pl-inequality-at-a-point",
     "beyond/threshold-without-root-d",
 }
@@ -86,6 +94,9 @@ def test_the_algebra_alone_kills_every_wrong_constant(monkeypatch, name):
     for module in (balance, positivity, lower_bounds, sharper_bounds):
         monkeypatch.setattr(module, "fixed_lines", lambda *args: iter(()))
         monkeypatch.setattr(module, "random_lines", lambda *args: iter(()))
+    for name_of_lines in ("fixed_along_the_top", "random_along_the_top"):
+        monkeypatch.setattr(positivity, name_of_lines, lambda *args: iter(()))
+    monkeypatch.setattr(unbalanced_starts, "STARTS", ())
     result = run_one(STATEMENTS[name], 0)
     assert result.printed.holds
     assert result.printed.grade is Grade.PROVED
@@ -152,3 +163,79 @@ def test_a_curve_that_is_off_by_1e_3_does_not_end_in_the_saddle(monkeypatch):
 def test_the_two_kinds_of_sizes_are_one_where_d_is_1_and_the_covariance_is_fixed():
     line = next(fixed_lines(lambda each: 1.0, np.random.default_rng(0)))
     assert positivity.fixed_sizes(line) == pytest.approx(positivity.random_sizes(line))
+
+
+@pytest.mark.parametrize("name", ["zhang2024/lemma-18", "zhang2024/lemma-26"])
+def test_wrong_thresholds_fall_because_the_loss_is_not_below_its_value_at_zero(name):
+    """None of them only because the library has another number."""
+    for mutant in run_one(STATEMENTS[name], 0).mutants:
+        assert re.search(r"l\(0\) = [0-9.e-]+ is not < 0", mutant.reason), mutant
+
+
+def test_wrong_bounds_fall_because_the_flow_breaks_them():
+    for mutant in run_one(STATEMENTS["beyond/sharper-bounds"], 0).mutants:
+        assert re.search(r"u falls to|the constant is", mutant.reason), mutant
+
+
+def test_a_limit_that_is_off_by_1e_9_at_one_scale_makes_the_statement_fall(monkeypatch):
+    """As rounding of the balance at a large scale once made it."""
+    right = initialisation.solve_flow
+
+    def unbalanced(problem: FlowProblem, theta: np.ndarray, scale: float) -> FlowSolution:
+        if scale < 1e5:
+            return right(problem, theta, scale)
+        c = 4e-9 * problem.limit().u ** 2
+        gram = theta @ theta.T
+        return solve_flow_from(problem, FlowState(scale * gram, np.sqrt(scale**2 + c)))
+
+    monkeypatch.setattr(initialisation, "solve_flow", unbalanced)
+    found = run_one(STATEMENTS["beyond/initialisation-not-needed"], 0)
+    assert "from the limit" in found.printed.counterexample
+
+
+def test_the_saddle_is_reached_from_w_equal_to_zero_only(monkeypatch):
+    monkeypatch.setattr(
+        initialisation, "_by_scipy", lambda problem, V, u: (1e-3, problem.limit().u * np.sign(u))
+    )
+    problem = FlowProblem.fixed(2.0 * np.eye(2), 3)
+    assert "no nearer" in initialisation._not_to_saddle(initialisation._SIDES, problem, 1.0)
+
+
+SLOPE, PHASE = "flow.overlap(V) - u * cost", "phase = begin.phase + A @ u**2"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("beyond/flow-in-one-dimension", SLOPE, SLOPE.replace("-", "+")),
+        ("beyond/flow-in-one-dimension", SLOPE, SLOPE.replace("u *", "1.01 * u *")),
+        ("beyond/starts-with-u-zero", SLOPE, SLOPE.replace("-", "+")),
+        ("beyond/starts-with-u-zero", PHASE, PHASE.replace("+", "-")),
+    ],
+)
+def test_a_wrong_equation_in_the_steps_of_time_makes_a_statement_fall(
+    monkeypatch, name, right, wrong
+):
+    """Steps in time are those near u = 0 and with c < 0."""
+    source = inspect.getsource(time_step)
+    assert right in source
+    module = ModuleType("wrong_time_step")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(source.replace(right, wrong), module.__dict__)
+    monkeypatch.setattr(solver, "time_step", module.time_step)
+    statement = STATEMENTS[name]
+    try:
+        holds = statement.check(statement.printed, np.random.default_rng(0)).holds
+    except RuntimeError:
+        # Newton's method no longer finds a step.
+        holds = False
+    assert not holds
+
+
+def test_the_closed_form_for_one_dimension_is_the_logistic_one_from_balanced_starts():
+    problem = FlowProblem.fixed([[1.5]], 2)
+    a, b = float(problem.curvature[0, 0]), float(problem.drive[0, 0])
+    times = np.linspace(0, 2, 9)
+    expected = np.sqrt(b / (a + (b / 0.04 - a) * np.exp(-2 * b * times)))
+    found = unbalanced_starts._RICCATI.at(problem, 0.2, 0.2, times)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""Constants of Zhang et al. 2023 along the flow, as printed: thresholds, lower bounds on u, PL.
+"""Constants of Zhang et al. 2024 along the flow, as printed: thresholds, lower bounds on u, PL.
 
 Theorem 4 has them in Lemmas 18-20, Theorem 8 in Lemmas 26-28. `theory.gradient_flow.sharp_bounds`
 has sharper ones, for every problem and start.

@@ -190,10 +190,9 @@ class FlowProblem:
         """Return L(U, u) - min L = 1/2 sum_ij a_ij (u V_ij - B_ij / a_ij)^2.
 
         It is not a difference of losses, but u V - B / a cancels near a minimum: with M = L(0) -
-        min L, what (U, u) are rounded by counts as an absolute error of about e sqrt(M (L -
-        min L)), so that the relative one is e sqrt(M / (L - min L)). Here e is 1e-15 for the
-        numbers as given; for states of a solved flow it was at most 3e-14 (d = 1, against the
-        logistic solution in 60 digits): 3e-6 of an excess of 1e-16 M, and no digit below 1e-27 M.
+        min L, the relative error is e sqrt(M / (L - min L)). Here e is below 1e-15 for (U, u) as
+        given, and for states of a solved flow below 1e-13 (d = 1, scales 1e-6 to 1e6, against the
+        logistic solution in 60 digits): 1e-5 of an excess of 1e-16 M, no digit below 1e-26 M.
 
         Notes
         -----

@@ -84,10 +84,10 @@ def _roots(
     low = np.zeros(count)
     # The last root is at most the sum of the weights above the last pole.
     high = np.append(np.diff(poles), np.sum(weights))[:count]
-    while np.any(high - low > np.finfo(np.float64).eps * (poles[:count] + low)):
-        middle = (low + high) / 2
-        with np.errstate(divide="ignore"):
-            value = 1 + np.sum(weights / (from_base - middle[:, None]), axis=1)
-        below = value < 0
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    eps = float(np.finfo(np.float64).eps)
+    with np.errstate(divide="ignore"):
+        while (high - low > eps * (poles[:count] + low)).any():
+            middle = (low + high) / 2
+            below = 1 + (weights / (from_base - middle[:, None])).sum(axis=1) < 0
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray(poles[:count] + low)

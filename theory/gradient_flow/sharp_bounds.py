@@ -43,6 +43,12 @@ _ROUNDING = 1e-14
 #: The error of u^2 - |V|_F^2 in units of u^2 + |V|_F^2, with room.
 _BALANCE_ROUNDING = 2e-15
 
+_NEGATIVE = (
+    "Bounds on |u| are those of the start (-U, -u), from which the flow is the mirror image; they"
+    " say nothing where u may come to 0. A start of Assumption 3 has u = sigma > 0"
+)
+_ZERO = "A bound on u(t) for all t >= 0 is 0 here: take a later state of the flow, where u > 0"
+
 
 @dataclass(frozen=True)
 class SharpBounds:
@@ -69,8 +75,13 @@ class SharpBounds:
 
         Not positive where <B, T> is not: then l(0) < 0 at no scale; infinite for V = 0.
         """
-        overlap, cost = self._overlap / self.u, self._cost / self.u**2
-        return 2 * overlap / cost if cost > 0 else np.inf
+        size = float(np.max(np.abs(self.V)))
+        if size == 0:
+            return np.inf
+        # In units of the largest entry: its square may not be a float.
+        V = self.V / size
+        slope = 2 * float(np.sum(self.drive * V)) / float(np.sum(self.curvature * V**2))
+        return slope * (self.u / size)
 
     @property
     def level(self) -> float:
@@ -161,7 +172,6 @@ def sharp_bounds(problem: FlowProblem, start: FlowState) -> SharpBounds:
     U, u = problem.state(start.U, start.u)
     if u <= 0:
         raise ValueError(
-            f"sharp_bounds: u is {u!r}; expected u > 0: the flow is symmetric under"
-            " (U, u) -> (-U, -u), so change the signs of both"
+            f"sharp_bounds: u is {u!r}; expected u > 0. {_NEGATIVE if u < 0 else _ZERO}"
         )
     return SharpBounds(problem.curvature, problem.drive, problem.in_eigenbasis(U), u)

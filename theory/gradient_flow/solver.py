@@ -244,7 +244,7 @@ class _StepLength:
         if self._last is None:
             return 1.0
         length, before = self._last
-        return self.now * factor / (length * before)
+        return max(1.0, self.now * factor / (length * before))
 
 
 def _accepted(flow: ReducedFlow, point: Point, length: _StepLength, in_phase: bool) -> Step:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jaxtyping import Float
 
 from theory.gradient_flow.initialisation import limit_of
-from theory.gradient_flow.printed_bounds import printed_bounds
+from theory.gradient_flow.printed_bounds import PrintedBounds, printed_bounds
 from theory.gradient_flow.problem import FlowProblem, FlowState
 from theory.gradient_flow.settings import FixedCovariance, RandomDiagonalCovariance
 from theory.gradient_flow.sharp_bounds import sharp_bounds
@@ -128,7 +128,7 @@ def balance(flow: FlowSolution, times: npt.ArrayLike) -> Identity:
     states = [flow(t) for t in at]
     square = np.array([state.u**2 for state in states])
     size = np.array([float(np.sum(state.U**2)) for state in states])
-    initial = flow.problem.balance(flow.start)
+    initial = flow.balance
     return Identity("balance", at, square - size, np.full(len(at), initial), square + size)
 
 
@@ -205,7 +205,7 @@ def rate(flow: FlowSolution, times: npt.ArrayLike) -> Identity:
     The two agree as t grows (`excited_rate`), until L - min L is rounding.
     """
     at = _times(times)
-    exact = np.full(len(at), excited_rate(flow.problem, flow.start))
+    exact = np.full(len(at), excited_rate(flow.problem, flow.start, flow.balance))
     measured = np.array([pl_ratio_at(flow.problem, flow(t)) / 2 for t in at])
     return Identity("rate", at, measured, exact, exact)
 
@@ -283,7 +283,7 @@ def distance_to_limit(
             f"distance_to_limit: the limit of this flow is: {limit.kind} ({limit.reason}); expected"
             " a global minimum: solve to a larger `horizon`"
         )
-    target = flow.problem.limit(flow.problem.balance(flow.start))
+    target = flow.problem.limit(flow.balance)
     sign = np.sign(limit.state.u)
     states = [flow(t) for t in at]
     parts = [(state.U - sign * target.U, state.u - sign * target.u) for state in states]
@@ -302,12 +302,13 @@ def comparisons(flow: FlowSolution, times: npt.ArrayLike) -> tuple[Comparison, .
     Raises
     ------
     ValueError
-        If u(0) <= 0, or, for a fixed or random covariance, the start is not one of Assumption 3.
+        If u(0) <= 0, or, for a fixed or random covariance, the start is not one of Assumption 3 or
+        a law is given by moments only: there is no printed bound.
     """
     sharp = sharp_bounds(flow.problem, flow.start)
     constants = {"sharp": (sharp.u_squared, sharp.pl_constant)}
     if isinstance(flow.problem.setting, FixedCovariance | RandomDiagonalCovariance):
-        printed = printed_bounds(flow.problem, flow.start)
+        printed = _printed(flow)
         constants["printed"] = (printed.u_squared, printed.pl_constant)
     found: list[Comparison] = []
     for source, (u_squared, constant) in constants.items():
@@ -322,6 +323,17 @@ def comparisons(flow: FlowSolution, times: npt.ArrayLike) -> tuple[Comparison, .
         for quantity, compare in by_constant.items():
             found.append(compare(flow, times, constant, f"{quantity}, {source}"))
     return tuple(found)
+
+
+def _printed(flow: FlowSolution) -> PrintedBounds:
+    try:
+        return printed_bounds(flow.problem, flow.start)
+    except ValueError as error:
+        raise ValueError(
+            f"comparisons: this flow has no printed bounds to compare with ({error}). For any start"
+            " with u > 0 there are those of sharp_bounds(flow.problem, flow.start): pass them to"
+            " u_lower_bound, pl_ratio, loss_envelope and distance_to_limit"
+        ) from error
 
 
 def _times(times: npt.ArrayLike) -> npt.NDArray[np.float64]:

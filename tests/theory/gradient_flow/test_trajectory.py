@@ -1,5 +1,6 @@
 """Quantities along flows of the solver against scipy on the plain equation and plain formulas."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from tests.theory.gradient_flow.plain_flow import FAMILIES, judged, psd_start
 from theory.gradient_flow import FlowProblem, FlowState
 from theory.gradient_flow.printed_bounds import printed_bounds
 from theory.gradient_flow.sharp_bounds import sharp_bounds
-from theory.gradient_flow.solver import solve_flow_from
+from theory.gradient_flow.solver import solve_flow, solve_flow_from
 from theory.gradient_flow.spectrum import convergence_rate
 from theory.gradient_flow.trajectory import (
     Comparison,
@@ -193,5 +194,39 @@ def test_bad_times_and_flows_without_a_known_limit_are_refused():
     stopped = solve_flow_from(problem, far, horizon=1e-3)
     with pytest.raises(ValueError, match="larger `horizon`"):
         distance_to_limit(stopped, [0.0], 0.1)
-    with pytest.raises(ValueError, match="Assumption 3"):
+
+
+def test_a_start_outside_assumption_3_has_no_printed_bounds_and_is_told_of_others():
+    problem = FlowProblem.fixed(np.diag([1.0, 2.0]), 3)
+    start = FlowState(np.eye(2), 1.0)
+    flow = solve_flow_from(problem, start)
+    with pytest.raises(ValueError, match=r"(?s)expected a balanced start.*sharp_bounds\(flow"):
         comparisons(flow, [0.0])
+    # What the message says.
+    bounds, times = sharp_bounds(flow.problem, flow.start), np.linspace(0, flow.horizon, 5)
+    assert np.all(u_lower_bound(flow, times, np.sqrt(bounds.u_squared)).margin >= 0)
+    ratio = pl_ratio(flow, times[:-1], bounds.pl_constant)
+    assert np.all(np.isnan(ratio.measured) | (ratio.margin >= 0))
+    with pytest.raises(ValueError, match=r"sharp_bounds: u is -1\.0; expected u > 0"):
+        comparisons(solve_flow_from(problem, FlowState(-np.eye(2), -1.0)), [0.0])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 3.0, 1e3])
+def test_the_excess_loss_is_as_accurate_as_it_says(scale):
+    """Against the logistic solution in 60 digits: |error| <= 1e-13 sqrt(M (L - min L))."""
+    problem = FlowProblem.fixed([[2.0]], 3)
+    flow = solve_flow(problem, [[1.0]], scale)
+    with mpmath.workdps(60):
+        a, b = (mpmath.mpf(float(x[0, 0])) for x in (problem.curvature, problem.drive))
+        largest = b**2 / (2 * a)
+        for part in np.linspace(0.05, 1.0, 40):
+            t = float(part * flow.horizon)
+            square = b / (a + (b / mpmath.mpf(scale) ** 2 - a) * mpmath.exp(-2 * b * t))
+            excess = a / 2 * (square - b / a) ** 2
+            unit = mpmath.sqrt(largest * excess)
+            assert abs(float(flow.excess_loss(t)[0]) - excess) <= 1e-13 * unit + 1e-26 * largest
+            # Of the numbers as given the library makes fewer errors.
+            U, u = flow(t)
+            given = a / 2 * (mpmath.mpf(u) * mpmath.mpf(float(U[0, 0])) - b / a) ** 2
+            off = abs(problem.excess_loss(FlowState(U, u)) - given)
+            assert off <= 1e-15 * mpmath.sqrt(largest * given) + 1e-31 * largest

@@ -1,0 +1,45 @@
+"""Every statement on Zhang et al. 2024: its verdict, its mutants, what it says."""
+
+import pytest
+
+from papers import zhang2024
+from papers.ledger import Verdict
+from tests.papers.statement_checks import SEEDS, by_id, holds, tells_what_it_is
+
+STATEMENTS = by_id(zhang2024.STATEMENTS)
+
+#: What fails as printed.
+CORRECTED = {
+    "zhang2024/lemma-26-trace",
+    "zhang2024/section-4-2-orthogonal-query",
+    "zhang2024/section-4-3-conditional-mean",
+    "zhang2024/section-5-1-negative-eigenvalues",
+    "zhang2024/theorem-5-finite-error",
+}
+
+#: What the paper uses and prints nowhere.
+BEYOND = {"zhang2024/section-5-1-signature"}
+
+NUMBERED = (
+    *(f"lemma-{number}" for number in (9, 10, 11, 12, 15, *range(17, 22), *range(23, 29), 30)),
+    *(f"theorem-{number}" for number in (4, 5, 8)),
+    *(f"corollary-{number}" for number in (6, 16, 22)),
+)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_numbered_statement_is_there(name):
+    assert f"zhang2024/{name}" in STATEMENTS
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_tells_what_it_is(name):
+    tells_what_it_is(STATEMENTS[name], "zhang2024")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_holds_and_kills_its_mutants(name, seed):
+    verdicts = {Verdict.CORRECTED: CORRECTED, Verdict.BEYOND: BEYOND}
+    expected = next((v for v, names in verdicts.items() if name in names), Verdict.HOLDS)
+    holds(STATEMENTS[name], seed, expected)
