@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from simulations.baselines.fitted_mixture import FittedMixture
 from theory import PromptBatch, RegressionMixture
 from theory.em import PromptStatistics, expectation_step, maximisation_step
 from theory.validation import Problems
@@ -72,7 +73,7 @@ class _Run(NamedTuple):
 
 
 @dataclass
-class BatchEM:
+class BatchEM(FittedMixture):
     """Algorithm 1 of Pathak et al. 2023, with restarts, as an estimator.
 
     Fits a mixture of linear regressions to prompts, each of which has one (unknown) component: a
@@ -153,24 +154,6 @@ class BatchEM:
         self.runs_ = np.array([run.log_likelihoods[-1] for run in runs])
         return self
 
-    @property
-    def components_(self) -> Float[np.ndarray, "m d"]:
-        """The fitted w_j as rows."""
-        return self._fitted().components
-
-    @property
-    def weights_(self) -> Float[np.ndarray, " m"]:
-        """The fitted pi_j."""
-        return self._fitted().weights
-
-    def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " n"]:
-        """Predict the labels of the queries by the posterior mean under the fitted mixture."""
-        return self._fitted().posterior_mean(prompts)
-
-    def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "n prefixes"]:
-        """Predict y_{l+1} from the first l examples, l = 0..k."""
-        return self._fitted().posterior_mean_all_prefixes(prompts)
-
     def responsibilities(self, prompts: PromptBatch) -> Float[np.ndarray, "n m"]:
         """Return the posterior weight of each component for each prompt."""
         return expectation_step(PromptStatistics(prompts), self._fitted()).responsibilities
@@ -195,11 +178,6 @@ class BatchEM:
                 break
         trace.append(expectation_step(statistics, mixture).log_likelihood)
         return _Run(mixture, trace, converged)
-
-    def _fitted(self) -> RegressionMixture:
-        if not hasattr(self, "mixture_"):
-            raise AttributeError("this BatchEM has not been fitted: call fit(prompts) first")
-        return self.mixture_
 
     def _check(self) -> None:
         problems = Problems("BatchEM")

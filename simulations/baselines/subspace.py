@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
 
+from simulations.baselines.fitted_mixture import FittedMixture
 from theory import PromptBatch, RegressionMixture
 from theory.em import PromptStatistics, maximisation_step
 from theory.validation import Problems
@@ -38,7 +39,7 @@ class _Gradients(NamedTuple):
 
 
 @dataclass
-class SubspaceAlgorithm:
+class SubspaceAlgorithm(FittedMixture):
     """Find the components of a mixture of regressions by gradient descent in their subspace.
 
     Each anchor prompt starts a descent at w = 0. In a round, with g_b(w) the mean of
@@ -137,29 +138,6 @@ class SubspaceAlgorithm:
         share = assigned.mean(axis=0)
         self.mixture_ = RegressionMixture(mixture.components, self.noise_std, share / np.sum(share))
         return self
-
-    @property
-    def components_(self) -> Float[np.ndarray, "m d"]:
-        """The w_j as rows, refined."""
-        return self._fitted().components
-
-    @property
-    def weights_(self) -> Float[np.ndarray, " m"]:
-        """The part of the prompts that is nearest to each component."""
-        return self._fitted().weights
-
-    def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " n"]:
-        """Predict the labels of the queries by the posterior mean of the fitted mixture."""
-        return self._fitted().posterior_mean(prompts)
-
-    def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "n prefixes"]:
-        """Predict y_{l+1} from the first l examples, l = 0..k."""
-        return self._fitted().posterior_mean_all_prefixes(prompts)
-
-    def _fitted(self) -> RegressionMixture:
-        if not hasattr(self, "mixture_"):
-            raise AttributeError("this SubspaceAlgorithm is not fitted: call fit(prompts) first")
-        return self.mixture_
 
     def _check(self, prompts: PromptBatch) -> None:
         problems = Problems("SubspaceAlgorithm")

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from theory import PromptBatch, RegressionMixture
+from simulations.baselines.fitted_mixture import FittedMixture
+from theory import PromptBatch
 from theory.em import PromptStatistics, maximisation_step
 from theory.validation import Problems
 
@@ -22,7 +23,7 @@ _SPLITS, _EXAMPLES_A_SPLIT = 5, 60
 
 
 @dataclass
-class SubspaceClustering:
+class SubspaceClustering(FittedMixture):
     """Estimate a mixture of regressions in three passes: subspace, clusters, classes.
 
     1. With b_i, b_i' = the mean of y x over two halves of prompt i, U holds the top m eigenvectors
@@ -98,29 +99,6 @@ class SubspaceClustering:
         assigned = np.eye(self.n_components)[best]
         self.mixture_ = maximisation_step(statistics, assigned, self.noise_std)
         return self
-
-    @property
-    def components_(self) -> Float[np.ndarray, "m d"]:
-        """The w_j as rows."""
-        return self._fitted().components
-
-    @property
-    def weights_(self) -> Float[np.ndarray, " m"]:
-        """The part of the prompts in each class."""
-        return self._fitted().weights
-
-    def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " n"]:
-        """Predict the labels of the queries by the posterior mean of the fitted mixture."""
-        return self._fitted().posterior_mean(prompts)
-
-    def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "n prefixes"]:
-        """Predict y_{l+1} from the first l examples, l = 0..k."""
-        return self._fitted().posterior_mean_all_prefixes(prompts)
-
-    def _fitted(self) -> RegressionMixture:
-        if not hasattr(self, "mixture_"):
-            raise AttributeError("this SubspaceClustering is not fitted: call fit(prompts) first")
-        return self.mixture_
 
     def _check(self, prompts: PromptBatch) -> None:
         problems = Problems("SubspaceClustering")

@@ -44,6 +44,8 @@ def holds(statement: Statement, seed: int, verdict: Verdict) -> Result:
     result = run_one(statement, seed)
     assert result.verdict is verdict, result.as_dict()
     assert all(mutant.killed and mutant.reason for mutant in result.mutants)
+    # A crash rejects anything.
+    assert [mutant.name for mutant in result.mutants if "Traceback" in mutant.reason] == []
     evidence = result.corrected or result.printed
     assert evidence.scope
     assert evidence.tolerance is None or evidence.measured <= evidence.tolerance

@@ -225,9 +225,9 @@ def test_a_stored_folder_of_another_kind_is_refused(files, iclproof):
 # Calls
 
 
-def test_an_unknown_statement_is_named_with_those_there_are(iclproof):
-    done = iclproof("verify", "pathak2023/program-line-1", "pathak2023/lemma-99", "x")
-    refused(done, "no statement pathak2023/lemma-99, x; there are: ", "pathak2023/program-line-1")
+def test_an_unknown_statement_is_named_with_those_like_it(iclproof):
+    done = iclproof("verify", "pathak2023/program-line-1", "program-line-2", "x")
+    refused(done, "no statement program-line-2, x among", "did you mean pathak2023/program-line-2?")
 
 
 CALLS = {

@@ -1,5 +1,6 @@
 """Gradient flow of one linear self-attention layer: problems, limits, solver, trajectory."""
 
+from theory.gradient_flow.isotropic import IsotropicFlow
 from theory.gradient_flow.printed_bounds import PrintedBounds, printed_bounds
 from theory.gradient_flow.problem import FlowProblem, FlowState
 from theory.gradient_flow.sharp_bounds import SharpBounds, sharp_bounds
@@ -12,6 +13,7 @@ __all__ = [
     "FlowProblem",
     "FlowSolution",
     "FlowState",
+    "IsotropicFlow",
     "PrintedBounds",
     "SharpBounds",
     "assumption_3",
