@@ -2,10 +2,8 @@
 
 import importlib
 import re
-import subprocess
-import sys
 
-from tests.test_readme import ROOT, blocks
+from tests.test_readme import ROOT, blocks, run_together
 
 PAGE = (ROOT / "docs" / "flow.md").read_text()
 
@@ -13,15 +11,7 @@ PAGE = (ROOT / "docs" / "flow.md").read_text()
 def test_the_examples_run_one_after_the_other(tmp_path):
     found = blocks(PAGE, "python")
     assert len(found) == 5
-    assert all(len(example.splitlines()) <= 20 for example in found)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "\n".join(found)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    run_together(found, tmp_path)
 
 
 def test_every_statement_that_is_named_exists():

@@ -2,10 +2,8 @@
 
 import importlib
 import re
-import subprocess
-import sys
 
-from tests.test_readme import ROOT, blocks
+from tests.test_readme import ROOT, blocks, run_together
 from theory.moments.algebra import matrix, symmetric, vector
 from theory.moments.coordinate import CoordinateMoments
 from theory.moments.expression import Expression
@@ -17,15 +15,7 @@ PAGE = (ROOT / "docs" / "moments.md").read_text()
 def test_the_examples_run_one_after_the_other(tmp_path):
     found = blocks(PAGE, "python")
     assert len(found) == 6
-    assert all(len(example.splitlines()) <= 20 for example in found)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "\n".join(found)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    run_together(found, tmp_path)
 
 
 def test_the_numbers_of_terms_are_those_of_the_table():

@@ -23,6 +23,19 @@ def blocks(text: str, language: str) -> list[str]:
     return [block for named, block in fenced if named == language]
 
 
+def run_together(examples: list[str], folder: Path) -> None:
+    """Run examples of a page in one program, which must say nothing: warnings are errors."""
+    assert all(len(example.splitlines()) <= 20 for example in examples)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(examples)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def commands() -> list[list[str]]:
     """Every call of iclproof in the command blocks, joined over continued lines."""
     lines = "\n".join(blocks(README, "")).replace("\\\n", " ").splitlines()

@@ -213,8 +213,8 @@ class MixtureTasks(Tasks):
     Notes
     -----
     On u12 = u21 = 0 only S = E ww' matters. That set is invariant if E w = 0 and
-    E[(w'Lambda w) w] = 0, as for components in pairs +-w (`shared/FACTS.md` A9; the derivatives of
-    the loss across it are sums over these two moments).
+    E[(w'Lambda w) w] = 0, as for components in pairs +-w: the derivatives of the loss across it are
+    sums over these two moments (`beyond/task-laws-that-leave-zero`).
     """
 
     components: Matrix

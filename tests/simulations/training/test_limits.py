@@ -168,7 +168,7 @@ def test_adam_reaches_the_product_but_not_u_and_U():
 
 @pytest.mark.parametrize("name", ["symmetric", "triangle"])
 def test_which_mixtures_leave_the_plane(name):
-    """FACTS A9. What leaves it ends below the minimum of the loss on u12 = u21 = 0."""
+    """What leaves it ends below the minimum of the loss on u12 = u21 = 0."""
     step_size = 0.2 * stable_step_size(TASKS[name])
     config = TrainingConfig(
         TASKS[name], START, 1200, step_size, 128, decay_from=0.5, average_from=0.6, checkpoints=5
