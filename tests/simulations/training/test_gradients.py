@@ -58,8 +58,10 @@ def test_exact_gradients_are_means_of_sampled_ones(tasks, start):
 
 
 def test_the_gradient_of_an_asymmetric_mixture_leaves_the_plane():
-    """As `beyond/task-laws-that-leave-zero` has it: dL/du21 =
-    u Lambda ((1 + 2/N) u U'Lambda - I) t with t = E[(w'Lambda w) w]."""
+    """dL/du21 = u Lambda ((1 + 2/N) u U'Lambda - I) t with t = E[(w'Lambda w) w].
+
+    As `beyond/task-laws-that-leave-zero` has it.
+    """
     tasks, start = TASKS["triangle"], on_plane(3)
     _, sampled, error = mean_of_batches(tasks, start, batches=100)
     lam, (w, pi) = np.array(tasks.covariance), (tasks.mixture.components, tasks.mixture.weights)
