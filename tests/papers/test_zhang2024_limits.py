@@ -10,7 +10,7 @@ from papers.zhang2024 import limits
 from papers.zhang2024.drawn_lines import Family, random_line, two_nodes
 from papers.zhang2024.limits import FIXED, RANDOM, TOLERANCE
 from tests.papers.statement_checks import by_id
-from theory.gradient_flow import FlowState
+from theory.gradient_flow import FlowProblem, FlowState
 from theory.laws import Exponential, Gamma, LogNormal, Uniform
 
 THEOREMS = by_id(limits.STATEMENTS)
@@ -59,6 +59,20 @@ def test_a_library_whose_limit_is_wrong_makes_the_theorems_fall(monkeypatch):
     monkeypatch.setattr(limits, "solve_flow_from", lambda *given: Off(right(*given)))
     for statement in limits.STATEMENTS:
         assert run_one(statement, 0).verdict is Verdict.FAILS
+
+
+def test_a_closed_form_with_a_wrong_exponent_makes_the_theorems_fall(monkeypatch):
+    right = FlowProblem.limit
+
+    def wrong(problem, balance=0.0):
+        U, u = right(problem, balance)
+        return FlowState(U * u / u**1.01, u**1.01)
+
+    monkeypatch.setattr(FlowProblem, "limit", wrong)
+    for statement in limits.STATEMENTS:
+        result = run_one(statement, 0)
+        assert result.verdict is Verdict.FAILS
+        assert "the limit is u = " in result.printed.counterexample
 
 
 def test_a_flow_that_does_not_converge_is_no_limit(monkeypatch):
