@@ -1,0 +1,1 @@
+"""Figures of experiments, from stored results only."""

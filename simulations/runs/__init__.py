@@ -1,0 +1,1 @@
+"""Runs of experiments: computed once, kept in the store, gone on with after a kill."""
