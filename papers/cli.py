@@ -20,6 +20,7 @@ from papers.commands.export import export
 from papers.commands.figures import figures
 from papers.commands.flow import flow
 from papers.commands.predict import predict
+from papers.commands.sweep import sweep
 from papers.commands.verify import verify
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -35,6 +36,7 @@ app.command()(export)
 app.command()(cost)
 app.command()(attack)
 app.command()(flow)
+app.command()(sweep)
 
 
 def main() -> None:

@@ -94,6 +94,27 @@ class Store:
                 found.append(_key_at(path, read_metadata(path)))
         return found
 
+    def addresses(self) -> list[str]:
+        """Return the address of every entry, damaged or not, in order."""
+        return [path.name for path in self._entries()]
+
+    def key_at(self, address: str) -> JSON:
+        """Return the key of the entry at an address; its files are not read.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        DamagedFolderError
+            If the manifest does not tell the key.
+        """
+        path = self.root / address
+        return _key_at(path, read_metadata(path))
+
+    def remove_at(self, address: str) -> None:
+        """Take away the entry at an address, damaged or not; an absent one is no error."""
+        remove_folder(self.root / address)
+
     def verify(self) -> list[str]:
         """Read every entry whole and return what is wrong, one sentence for a damaged entry."""
         problems = []

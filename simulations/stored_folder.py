@@ -325,29 +325,34 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(trash, ignore_errors=True)
 
 
-def clean_leftovers(parent: Path, older_than: float = 3600.0) -> tuple[Path, ...]:
-    """Clear `parent` of what killed writers left; a folder that only lies aside is put back.
+def leftovers(parent: Path, older_than: float = 3600.0) -> tuple[Path, ...]:
+    """Return what killed writers left in `parent`, the newest of one name first.
 
     Parameters
     ----------
     parent
         The folder whose children were written by `write_folder`.
     older_than
-        Age in seconds below which a left-over stays, since its writer may still be at work.
+        Age in seconds below which a left-over does not count, since its writer may still be at
+        work.
+    """
+    limit = time.time_ns() - int(older_than * 1e9)
+    found = ((f, _LEFTOVER.fullmatch(f.name)) for f in sorted(_children(parent), reverse=True))
+    return tuple(folder for folder, match in found if match and int(match["born"]) <= limit)
+
+
+def clean_leftovers(parent: Path, older_than: float = 3600.0) -> tuple[Path, ...]:
+    """Clear `parent` of `leftovers`; a folder that only lies aside is put back.
 
     Returns
     -------
     tuple of Path
         The left-over folders that are gone.
     """
-    limit = time.time_ns() - int(older_than * 1e9)
     gone = []
-    for folder in sorted(_children(parent), reverse=True):  # the newest of one name first
-        match = _LEFTOVER.fullmatch(folder.name)
-        if match is None or int(match["born"]) > limit:
-            continue
-        target = parent / match["name"]
-        if match["kind"] == "old" and not target.exists():
+    for folder in leftovers(parent, older_than):
+        target = folder.with_name(_name_in_place(folder))
+        if target != folder and not target.exists():
             with suppress(OSError):  # its writer lives after all, or another cleaner was faster
                 folder.rename(target)
         else:

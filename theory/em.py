@@ -1,6 +1,7 @@
 """Expectation-maximisation for mixtures of regressions, one component for each whole prompt.
 
-All that the steps need of a prompt is a triangle: with Q T = [X, y] (thin QR) is
+Prompts are `PromptBatch`es, or groups of any sizes in a table, `GroupedExamples`. All that the
+steps need of a prompt is a triangle: with Q T = [X, y] (thin QR) is
 
     |y - X w|^2 = |T (-w, 1)|^2,
 
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
+from theory.grouped_examples import GroupedExamples
 from theory.mixture import RegressionMixture
 from theory.prompts import PromptBatch
 from theory.validation import Problems
@@ -32,14 +34,15 @@ class PromptStatistics:
     Parameters
     ----------
     prompts
-        n prompts with k >= 1 examples each. Their queries, which have no label, are not used.
+        n prompts with k >= 1 examples each, whose queries, which have no label, are not used; or
+        groups of any sizes.
 
     Attributes
     ----------
     triangles
-        T of each prompt, shape (n, r, d + 1), r = min(k, d + 1).
+        T of each prompt, shape (n, r, d + 1), r = min(max k_i, d + 1), with zeros below.
     num_examples
-        k.
+        k_i, shape (n,).
 
     Raises
     ------
@@ -47,15 +50,18 @@ class PromptStatistics:
         If the prompts have no examples.
     """
 
-    def __init__(self, prompts: PromptBatch) -> None:
-        if prompts.num_examples == 0:
-            raise ValueError(
-                "the prompts have no labelled examples: a component cannot be fitted; expected"
-                " k >= 1"
-            )
-        self.num_examples = prompts.num_examples
-        joined = np.concatenate([prompts.examples, prompts.ys[:, :, None]], axis=2)
-        self.triangles: Float[np.ndarray, "n r d1"] = np.asarray(np.linalg.qr(joined, mode="r"))
+    def __init__(self, prompts: PromptBatch | GroupedExamples) -> None:
+        if isinstance(prompts, GroupedExamples):
+            self.num_examples: Int[np.ndarray, " n"] = prompts.sizes
+            self.triangles: Float[np.ndarray, "n r d1"] = _triangles_of_groups(prompts)
+        else:
+            if prompts.num_examples == 0:
+                raise ValueError(
+                    "the prompts have no labelled examples: a component cannot be fitted; expected"
+                    " k >= 1"
+                )
+            self.num_examples = np.full(len(prompts), prompts.num_examples)
+            self.triangles = _triangles_of_prompts(prompts)
         self._upper = np.triu_indices(prompts.dim + 1)
         self._products = np.concatenate(
             [
@@ -92,12 +98,54 @@ class PromptStatistics:
         gram, cross = full[:, :-1, :-1], full[:, :-1, -1]
         return np.asarray((np.linalg.pinv(gram, hermitian=True) @ cross[:, :, None])[..., 0])
 
+    def noise_std_within(self) -> float | None:
+        """Return the noise level that prompts of more than d examples show by themselves.
+
+        Returns
+        -------
+        float or None
+            sqrt(sum_i |r_i|^2 / sum_i (k_i - d)), r_i the residuals of least squares on prompt i
+            alone, over the prompts with k_i > d; None if there are none. Its square has no bias,
+            whatever the components, and however many there are.
+        """
+        longer = self.num_examples > self.dim
+        if not np.any(longer):
+            return None
+        squares = self.triangles[longer, self.dim, self.dim] ** 2
+        return float(np.sqrt(np.sum(squares) / np.sum(self.num_examples[longer] - self.dim)))
+
     def _blocks(self, columns: int) -> Iterator[tuple[slice, Float[np.ndarray, "b r d1"]]]:
         """Yield runs of triangles, of about `_BLOCK` numbers for so many columns a row."""
         size = max(1, _BLOCK // (self.triangles.shape[1] * columns))
         for start in range(0, len(self), size):
             where = slice(start, start + size)
             yield where, self.triangles[where]
+
+
+def _triangles_of_prompts(prompts: PromptBatch) -> Float[np.ndarray, "n r d1"]:
+    """Return T of each prompt, block by block: the factors need far less room than the prompts."""
+    width = prompts.dim + 1
+    triangles = np.empty((len(prompts), min(prompts.num_examples, width), width))
+    size = max(1, _BLOCK // (prompts.num_examples * width))
+    for start in range(0, len(prompts), size):
+        xs, ys = prompts.examples[start : start + size], prompts.ys[start : start + size]
+        joined = np.concatenate([xs, ys[:, :, None]], axis=2)
+        triangles[start : start + size] = np.linalg.qr(joined, mode="r")
+    return triangles
+
+
+def _triangles_of_groups(groups: GroupedExamples) -> Float[np.ndarray, "n r d1"]:
+    """Return T of each group; those of one size are factored together."""
+    joined = np.concatenate([groups.xs, groups.ys[:, None]], axis=1)
+    joined = joined[np.argsort(groups.codes, kind="stable")]
+    starts = np.cumsum(groups.sizes) - groups.sizes
+    width = groups.dim + 1
+    triangles = np.zeros((len(groups), min(int(groups.sizes.max()), width), width))
+    for size in np.unique(groups.sizes):
+        which = np.flatnonzero(groups.sizes == size)
+        rows = joined[starts[which, None] + np.arange(size)]
+        triangles[which, : min(size, width)] = np.linalg.qr(rows, mode="r")
+    return triangles
 
 
 class Expectation(NamedTuple):
@@ -150,24 +198,36 @@ def expectation_step(statistics: PromptStatistics, mixture: RegressionMixture) -
             2 * variance
         )
     total = logsumexp(logits, axis=1, keepdims=True)
-    constant = statistics.num_examples * np.log(2 * np.pi * variance) / 2
-    return Expectation(
-        np.exp(logits - total), float(np.sum(total)) - len(statistics) * float(constant)
-    )
+    constant = float(np.sum(statistics.num_examples)) * np.log(2 * np.pi * variance) / 2
+    return Expectation(np.exp(logits - total), float(np.sum(total)) - float(constant))
 
 
 def maximisation_step(
     statistics: PromptStatistics,
     responsibilities: Float[np.ndarray, "n m"],
-    noise_std: float,
+    noise_std: float | None,
 ) -> RegressionMixture:
-    """Fit weights and components to the responsibilities; the noise level is known.
+    """Fit weights and components to the responsibilities, and the noise level if it is not known.
 
     A component that nobody answers for gets weight 0, and w = 0 (every w is a minimiser then).
 
+    Parameters
+    ----------
+    statistics
+        Of the prompts.
+    responsibilities
+        gamma_ij, shape (n, m).
+    noise_std
+        sigma; None for sigma^2 = sum_ij gamma_ij |y_i - X_i w_j|^2 / sum_i k_i, which maximises the
+        expected likelihood if all components have one noise level.
+
     Notes
     -----
-    Source: Pathak et al. 2023, Algorithm 1, second and third update.
+    Source: Pathak et al. 2023, Algorithm 1, second and third update. It takes sigma as known.
     """
+    components = statistics.least_squares(responsibilities)
+    if noise_std is None:
+        squares = np.sum(responsibilities * statistics.residual_sums(components))
+        noise_std = float(np.sqrt(squares / np.sum(statistics.num_examples)))
     pi = responsibilities.sum(axis=0)
-    return RegressionMixture(statistics.least_squares(responsibilities), noise_std, pi / np.sum(pi))
+    return RegressionMixture(components, noise_std, pi / np.sum(pi))

@@ -2,11 +2,21 @@
 
 import json
 import sys
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
@@ -26,10 +36,24 @@ def progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        _Remaining(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+class _Remaining(ProgressColumn):
+    """The time that is left at the average pace so far.
+
+    rich's own column looks half a minute back, which may be less than one step of an experiment.
+    """
+
+    def render(self, task: Task) -> Text:
+        if not task.completed or not task.remaining or task.elapsed is None:
+            return Text("")
+        left = timedelta(seconds=round(task.elapsed / task.completed * task.remaining))
+        return Text(f"{left} left")
 
 
 def print_json(data: Any) -> None:

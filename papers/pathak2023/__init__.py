@@ -4,6 +4,9 @@ from papers.ledger import AnyStatement
 from papers.pathak2023 import (
     budget,
     displays_9,
+    experiments_figure_2,
+    experiments_limits,
+    experiments_shifts,
     lemma_2,
     program_lines,
     proposition_1,
@@ -21,4 +24,7 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *budget.STATEMENTS,
     *theorem_1.STATEMENTS,
     *three_layers.STATEMENTS,
+    *experiments_figure_2.STATEMENTS,
+    *experiments_shifts.STATEMENTS,
+    *experiments_limits.STATEMENTS,
 )

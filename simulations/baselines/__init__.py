@@ -1,7 +1,21 @@
-"""Predictors that are fitted to prompts, without a network."""
+"""Predictors that are fitted to prompts or to grouped tables, without a network.
 
-from simulations.baselines.batch_em import BatchEM, random_start, spread_start
+`BatchEM` is also a grouped mixture of linear regressions for data of any origin: see docs/em.md.
+"""
+
+from simulations.baselines.batch_em import BatchEM
+from simulations.baselines.grouped_csv import read_grouped_csv
+from simulations.baselines.starts import random_start, spread_start
 from simulations.baselines.subspace import SubspaceAlgorithm
 from simulations.baselines.subspace_clustering import SubspaceClustering
+from theory.grouped_examples import GroupedExamples
 
-__all__ = ["BatchEM", "SubspaceAlgorithm", "SubspaceClustering", "random_start", "spread_start"]
+__all__ = [
+    "BatchEM",
+    "GroupedExamples",
+    "SubspaceAlgorithm",
+    "SubspaceClustering",
+    "random_start",
+    "read_grouped_csv",
+    "spread_start",
+]

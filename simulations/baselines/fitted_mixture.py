@@ -1,6 +1,10 @@
-"""What every estimator of a mixture offers once it is fitted."""
+"""What every estimator of a mixture offers, before and after it is fitted."""
 
 from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -9,14 +13,43 @@ from theory import PromptBatch, RegressionMixture
 
 __all__ = ["FittedMixture"]
 
+Estimator = TypeVar("Estimator", bound="FittedMixture")
+
 
 class FittedMixture:
     """An estimator whose `fit` leaves a `RegressionMixture` in `mixture_`.
 
-    Everything here raises an `AttributeError` before `fit`.
+    As in scikit-learn: the parameters are those of the constructor, `fit` returns the estimator,
+    and what is fitted ends with an underscore. All but the parameters raises an `AttributeError`
+    before `fit`.
     """
 
     mixture_: RegressionMixture
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, for `sklearn.base.clone` and its like.
+
+        `deep` is there for them; there are no estimators inside this one.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self: Estimator, **params: Any) -> Estimator:
+        """Change parameters, and return the estimator; what it has fitted stays.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name; then none is changed.
+        """
+        known = list(inspect.signature(type(self)).parameters)
+        for name in params:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(known)}"
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}: {advice}")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
 
     @property
     def components_(self) -> Float[np.ndarray, "m d"]:
@@ -27,6 +60,11 @@ class FittedMixture:
     def weights_(self) -> Float[np.ndarray, " m"]:
         """The fitted pi_j."""
         return self._fitted().weights
+
+    @property
+    def noise_std_(self) -> float:
+        """The noise level sigma, given or fitted."""
+        return self._fitted().noise_std
 
     def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " n"]:
         """Predict the labels of the queries by the posterior mean of the fitted mixture."""

@@ -14,7 +14,17 @@ from simulations.experiments.experiment import Experiment
 __all__ = ["experiments", "find_experiment"]
 
 #: The modules that hold experiments, in a tuple `EXPERIMENTS`; imported when first asked for.
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = (
+    "mixture_prediction",
+    "posterior_mean_shifts",
+    "fitted_mixtures",
+    "prediction_distances",
+    "em_recovery",
+    "covariate_laws",
+    "linear_attention_shifts",
+    "random_covariances",
+    "trained_attention",
+)
 
 
 @cache

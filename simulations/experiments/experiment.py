@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ Preset: TypeAlias = Literal["smoke", "laptop", "paper"]
 Config = TypeVar("Config")
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
     """Where a long part keeps its state, so that it goes on after a kill."""
 

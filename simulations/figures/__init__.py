@@ -1,1 +1,1 @@
-"""Figures of experiments, from stored results only."""
+"""Figures of experiments, from stored results only; `simulations.figures.catalogue` lists them."""

@@ -11,11 +11,10 @@ SEEDS = (0, 20240607)
 
 
 def by_id(statements: Iterable[AnyStatement]) -> dict[str, Statement]:
-    """The statements by id; ids must be unique."""
+    """The statements that have a check, by id; ids must be unique."""
     listed = list(statements)
-    found = {statement.id: statement for statement in listed}
-    assert len(found) == len(listed)
-    return found
+    assert len({statement.id for statement in listed}) == len(listed)
+    return {s.id: s for s in listed if isinstance(s, Statement)}
 
 
 def tells_what_it_is(statement: AnyStatement, paper: str) -> None:

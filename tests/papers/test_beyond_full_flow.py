@@ -19,9 +19,9 @@ from papers.beyond.figures.basins import descend, layer_field
 from papers.beyond.layer_polynomial import Inertia, LayerPolynomial, inertia, is_positive_definite
 from papers.beyond.real_zeros import count_real_zeros
 from papers.beyond.symmetric_layer import DIM, LENGTH, WEIGHTS, symmetric_loss
-from papers.drawing import files
 from papers.ledger import Verdict
 from papers.runner import run_one
+from simulations.drawing import files
 from tests.papers.statement_checks import by_id
 from theory import PopulationLoss
 from theory.full_flow import OneDimension, PointKind, StationaryPoint

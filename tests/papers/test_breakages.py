@@ -3,9 +3,26 @@ from dataclasses import replace
 import pytest
 
 from papers import pathak2023
-from papers.pathak2023 import program_lines, theorem_1, three_layers
+from papers.ledger import Statement
+from papers.pathak2023 import (
+    experiments_figure_2,
+    experiments_limits,
+    experiments_shifts,
+    program_lines,
+    theorem_1,
+    three_layers,
+)
 from papers.runner import run
 from tests.papers.breakages import BREAKAGES
+
+
+#: Statements on curves: they see no network, and take their time.
+ON_THEORY = {
+    statement.id
+    for module in (experiments_figure_2, experiments_shifts, experiments_limits)
+    for statement in module.STATEMENTS
+}
+BREAK_THEORY = ("nothing", "oracle off by 1e-6")
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
@@ -18,7 +35,9 @@ def test_exactly_the_statements_that_should_fall_do(monkeypatch, name):
     broken(monkeypatch)
     # One mutant each: what counts here is whether the statement itself still passes.
     statements = [
-        replace(s, mutants=dict([*s.mutants.items()][-1:])) for s in pathak2023.STATEMENTS
+        replace(s, mutants=dict([*s.mutants.items()][-1:]))
+        for s in pathak2023.STATEMENTS
+        if isinstance(s, Statement) and (name in BREAK_THEORY or s.id not in ON_THEORY)
     ]
     results = run(statements, 0)
     fallen = {r.statement.id.removeprefix("pathak2023/") for r in results if not r.verdict.passes}

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
 from constructions import compile_line_by_line
-from papers.drawing.style import number
 from papers.pathak2023.figures import (
     CircuitValues,
     ErrorStudy,
@@ -26,6 +25,7 @@ from papers.pathak2023.figures import (
     matrices_figure,
     measure_errors,
 )
+from simulations.drawing.style import number
 from theory import PromptBatch, RegressionMixture
 
 #: (k, m, d)

@@ -5,7 +5,7 @@ import pytest
 
 from constructions.library.posterior_mean import posterior_mean_program
 from papers import pathak2023
-from papers.ledger import Verdict
+from papers.ledger import OpenStatement, Verdict
 from papers.pathak2023 import (
     program_lines,
     proposition_1,
@@ -35,6 +35,9 @@ CORRECTED = {
     "pathak2023/lemma-2",
     "pathak2023/lemma-2-sigmoid",
     "pathak2023/theorem-1",
+    "pathak2023/figure-2-noiseless",
+    "pathak2023/weight-scaling-law",
+    "pathak2023/weight-shift-law",
 }
 
 #: What is printed nowhere.
@@ -43,7 +46,14 @@ BEYOND = {
     "pathak2023/theorem-1-float32",
     "pathak2023/three-layers",
     "pathak2023/two-layers",
+    "pathak2023/figure-2-least-squares-error",
+    "pathak2023/covariate-scaling",
+    "pathak2023/shifted-log-odds",
+    *(f"pathak2023/figure-{figure}" for figure in (7, 8, 9)),
 }
+
+#: What waits for a trained transformer.
+OPEN = {"pathak2023/figure-2-transformer", "pathak2023/figures-7-to-9-transformer"}
 
 #: Sizes at which the printed lines 4 and 9 are calls that can be written down.
 SIZES = list(product((1, 2, 4), repeat=3))
@@ -55,6 +65,12 @@ def test_the_numbered_statements_are_all_there():
     }
     assert expected <= set(STATEMENTS)
     assert len(proposition_1.STATEMENTS) == 6
+
+
+def test_what_is_open_is_listed_with_its_reason():
+    left = [s for s in pathak2023.STATEMENTS if isinstance(s, OpenStatement)]
+    assert {statement.id for statement in left} == OPEN
+    assert all(s.title and s.source and "trained" in s.reason for s in left)
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

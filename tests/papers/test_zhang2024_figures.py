@@ -5,7 +5,6 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
-from papers.drawing import files
 from papers.zhang2024.figures import (
     FlowStudy,
     PhasePortrait,
@@ -15,6 +14,7 @@ from papers.zhang2024.figures import (
     phase_portrait_figure,
 )
 from papers.zhang2024.figures.phase_portrait import EDGE, flow_line
+from simulations.drawing import files
 from theory import FlowProblem, FlowState, solve_flow_from
 from theory.gradient_flow import excited_rate
 

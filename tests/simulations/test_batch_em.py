@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simulations.baselines import BatchEM
-from simulations.baselines.batch_em import random_start, spread_start
+from simulations.baselines.starts import random_start, spread_start
 from theory import PromptBatch, RegressionMixture
 from theory.em import PromptStatistics, expectation_step, maximisation_step
 

@@ -15,8 +15,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from papers.beyond.symmetric_layer import DIM, LENGTH, WEIGHTS, symmetric_loss
-from papers.drawing.files import write_figures
-from papers.drawing.style import BLUE, INK, VERMILION, page_style
+from simulations.drawing.files import write_figures
+from simulations.drawing.style import BLUE, INK, VERMILION, page_style
 from theory import FlowProblem
 from theory.gradient_flow.initialisation import stable_curve
 

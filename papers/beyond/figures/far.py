@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from papers.drawing.files import write_figures
-from papers.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
+from simulations.drawing.files import write_figures
+from simulations.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
 from simulations.experiments.far_from_the_box import FarErrors, FarFromTheBox, measure
 
 _TITLES = {"query": "only the query leaves the box", "prompt": "the whole prompt is scaled"}

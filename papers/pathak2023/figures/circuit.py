@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from papers.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, number, page_style
 from papers.pathak2023.figures.proof_run import ProofRun, require_legible
+from simulations.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, number, page_style
 
 #: Inches: the page, the distance of rows, the space between examples, and the two margins.
 WIDTH, PITCH, GAP, HEAD, FOOT = 7.6, 0.205, 0.17, 1.04, 0.3

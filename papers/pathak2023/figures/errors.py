@@ -14,8 +14,8 @@ from constructions.interpreter import run
 from constructions.library.posterior_mean import initial_matrix, posterior_mean_program
 from constructions.matrices import Matrix
 from constructions.program import Program
-from papers.drawing.style import BLUE, INK, MUTED, VERMILION, number, page_style
 from papers.pathak2023.figures.proof_run import require_equal_weights
+from simulations.drawing.style import BLUE, INK, MUTED, VERMILION, number, page_style
 from theory import PromptBatch, RegressionMixture
 
 

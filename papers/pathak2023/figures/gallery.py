@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from constructions import compile_posterior_mean
-from papers.drawing.files import write_figures
 from papers.pathak2023.figures.circuit import circuit_figure
 from papers.pathak2023.figures.errors import errors_figure, measure_errors
 from papers.pathak2023.figures.matrices import matrices_figure
 from papers.pathak2023.figures.proof_run import ProofRun, require_legible
 from papers.pathak2023.figures.residual_stream import residual_stream_figure
+from simulations.drawing.files import write_figures
 from theory import RegressionMixture
 
 #: Prompts on which the errors are measured.

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from constructions.matrices import Matrix
 from constructions.operators import Operator
 from constructions.program import Program
-from papers.drawing.style import FAINT, INK, MUTED, page_style
 from papers.pathak2023.figures.proof_run import ProofRun, require_legible
+from simulations.drawing.style import FAINT, INK, MUTED, page_style
 
 #: Panels side by side; inches: a panel, the space between them, and the margins.
 PER_ROW = 5

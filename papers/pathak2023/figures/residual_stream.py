@@ -16,9 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from constructions.library.posterior_mean_transformer import PosteriorMeanTransformer
-from papers.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, page_style
 from papers.pathak2023.figures.proof_run import require_legible
 from papers.pathak2023.figures.stream_layout import Block, StreamRun
+from simulations.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, page_style
 from theory import PromptBatch
 
 #: Inches: a cell's width and height, the space between blocks and before the constants.

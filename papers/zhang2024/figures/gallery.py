@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from papers.drawing.files import write_figures
 from papers.zhang2024.figures.looseness import looseness_figure
 from papers.zhang2024.figures.loss import loss_figure
 from papers.zhang2024.figures.phase_portrait import PhasePortrait, phase_portrait_figure
 from papers.zhang2024.figures.study import FlowStudy
+from simulations.drawing.files import write_figures
 
 
 def draw_flow_figures(

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from papers.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
 from papers.zhang2024.figures.study import FlowStudy
+from simulations.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
 from theory.gradient_flow.trajectory import Comparison, comparisons
 
 #: What `theory.gradient_flow.trajectory.comparisons` calls the quantities, and the panels' titles.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from papers.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
 from papers.zhang2024.figures.study import FlowStudy
+from simulations.drawing.style import BLUE, INK, MUTED, VERMILION, page_style
 from theory.gradient_flow import excited_rate
 from theory.gradient_flow.trajectory import loss_envelope
 

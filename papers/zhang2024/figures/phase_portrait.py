@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from papers.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, page_style
+from simulations.drawing.style import BLUE, FAINT, INK, MUTED, VERMILION, page_style
 from theory import FlowProblem, FlowState
 from theory.gradient_flow.initialisation import limit_of
 

@@ -1,4 +1,4 @@
-"""The look that the proof figures share: type, ink, and how a number is printed."""
+"""The look that all figures share: type, ink, and how a number is printed."""
 
 from contextlib import AbstractContextManager
 
@@ -9,6 +9,8 @@ import numpy as np
 INK, MUTED, FAINT = "#1a1a1a", "#6e6e6e", "#c9c9c9"
 #: Two colours that colour-blind readers can tell apart (Okabe and Ito), and grey print as well.
 BLUE, VERMILION = "#0072B2", "#D55E00"
+#: Three more for figures with many curves, darker than Okabe's and Ito's: thin lines need ink.
+GREEN, PURPLE, ORANGE = "#009E73", "#AA4499", "#C98A00"
 
 _SETTINGS = {
     "font.family": "STIXGeneral",

@@ -1,0 +1,194 @@
+"""Which code an experiment runs: a hash of the sources that it can reach, found without a run.
+
+A module's imports are read from its syntax tree, those inside functions too, so that nothing is
+imported to find them. What no import statement names (``import_module``, data files) is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from simulations.experiments.experiment import Experiment
+
+__all__ = ["code_version", "modules_of", "sources"]
+
+#: The packages whose sources count, beside the experiment's own.
+_OURS = frozenset({"theory", "constructions", "simulations", "papers"})
+
+#: The libraries whose versions count: the first two always, torch where some source imports it.
+_LIBRARIES = ("numpy", "scipy", "torch")
+
+
+def code_version(experiment: Experiment[Any]) -> str:
+    """Return the SHA-256 (hex) of the code that an experiment runs.
+
+    It covers the sources of the experiment's modules and of all modules of ours that they import,
+    directly or not, inside functions too, by name and content, and the versions of numpy, scipy
+    and, if one of them imports it, torch. Where the files lie does not matter. Modules of ours are
+    those of iclproof and of the experiment's own top-level package or script. It is computed once a
+    process: what is edited afterwards was not imported.
+
+    Raises
+    ------
+    ValueError
+        If the experiment is defined where there is no source file, such as a notebook.
+    """
+    return _version(modules_of(experiment))
+
+
+def modules_of(experiment: Experiment[Any]) -> tuple[str, ...]:
+    """Return the names of the modules that define an experiment's functions and config type."""
+    functions = (
+        experiment.parts,
+        experiment.compute,
+        experiment.combine,
+        experiment.encode,
+        experiment.decode,
+        experiment.config_type,
+    )
+    return tuple(sorted({_module_of(f) for f in functions if f is not None}))
+
+
+@cache
+def _version(roots: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    found, libraries = sources(roots)
+    for library in libraries:
+        digest.update(f"{library} {version(library)}\n".encode())
+    for name, source in found.items():
+        # Length first, so that no text can pass for the boundary between two.
+        digest.update(f"{name} {len(source)}\n".encode())
+        digest.update(source)
+    return digest.hexdigest()
+
+
+def sources(roots: tuple[str, ...]) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the sources that some modules reach, by module in order, and the libraries that count.
+
+    Parameters
+    ----------
+    roots
+        Names of modules, where to begin.
+
+    Raises
+    ------
+    ValueError
+        If a root has no source file.
+    """
+    ours = _OURS | {root.split(".")[0] for root in roots}
+    found: dict[str, bytes] = {}
+    libraries = set(_LIBRARIES[:2])
+    waiting = [name for root in roots for name in _with_parents(root)]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        top = name.split(".")[0]
+        libraries |= {top} & set(_LIBRARIES)
+        if name in seen or top not in ours:
+            continue
+        seen.add(name)
+        module = _read(name)
+        if module is not None:
+            found[name], imported = module
+            waiting += imported
+    for root in roots:
+        if root not in found:
+            raise ValueError(
+                f"the code version of an experiment in {root}: it has no source file; expected a"
+                " module or a script: move the experiment into a file"
+            )
+    return dict(sorted(found.items())), tuple(sorted(libraries))
+
+
+def _module_of(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    name: str = function.__module__
+    specification = getattr(sys.modules.get(name), "__spec__", None)
+    # Of `python -m package.module` the name is __main__, but not that of the specification.
+    return name if specification is None else specification.name
+
+
+@cache
+def _read(name: str) -> tuple[bytes, tuple[str, ...]] | None:
+    """Return the source of a module and the names that it imports; None if it is no module."""
+    place = _source_file(name)
+    if place is None:  # a namespace package, or a name that was imported from a module
+        return None
+    # The same checkout has other line ends on Windows.
+    source = place.read_bytes().replace(b"\r\n", b"\n")
+    return source, tuple(_imports(name, place.name == "__init__.py", source))
+
+
+def _source_file(name: str) -> Path | None:
+    """Return where the source of a module is, without an import; None if there is none."""
+    top, *rest = name.split(".")
+    module = sys.modules.get(top)
+    if module is not None and module.__spec__ is None:  # a script
+        given = getattr(module, "__file__", None)
+        return Path(given) if given and not rest else None
+    specification = importlib.util.find_spec(top)
+    if specification is None:
+        return None
+    if specification.submodule_search_locations is None:
+        return Path(specification.origin) if specification.origin and not rest else None
+    for location in specification.submodule_search_locations:
+        package = Path(location, *rest)
+        if (not rest or rest[-1] in _names(package.parent)) and "__init__.py" in _names(package):
+            return package / "__init__.py"
+        if rest and f"{rest[-1]}.py" in _names(package.parent):
+            return package.with_name(f"{rest[-1]}.py")
+    return None
+
+
+@cache
+def _names(folder: Path) -> frozenset[str]:
+    """The names in a folder as they are spelt: where case is ignored, a class can name a file."""
+    return frozenset(entry.name for entry in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+def _imports(name: str, is_package: bool, source: bytes) -> Iterator[str]:
+    """Yield the modules that a source imports, with their parents; some names are no modules."""
+    for node in _executed(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = name.split(".")[: None if is_package else -1]
+                kept = parents[: len(parents) - (node.level - 1)]
+                base = ".".join([*kept, *([base] if base else [])])
+            yield from _with_parents(base)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk a tree, but not into what only type checkers read."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and _is_type_checking(child.test):
+            for other in child.orelse:
+                yield from _executed(other)
+        else:
+            yield from _executed(child)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """Yield a module and the packages around it, whose ``__init__`` an import runs first."""
+    parts = name.split(".")
+    yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
