@@ -15,12 +15,12 @@ import numpy as np
 
 from simulations.baselines import BatchEM, GroupedExamples, read_grouped_csv, spread_start
 
-LARGEST_M = 5
+LARGEST_M = 4
 
 
 def fit(m: int, table: GroupedExamples) -> BatchEM:
-    """Fit m components and the noise level: the best of 10 starts."""
-    return BatchEM(m, None, start=spread_start, n_init=10, tol=1e-4).fit(table)
+    """Fit m components and the noise level: the best of 5 starts."""
+    return BatchEM(m, None, start=spread_start, n_init=5, tol=1e-3).fit(table)
 
 
 def split(table: GroupedExamples, share: float) -> tuple[GroupedExamples, GroupedExamples]:

@@ -20,6 +20,7 @@ from papers.commands.export import export
 from papers.commands.figures import figures
 from papers.commands.flow import flow
 from papers.commands.predict import predict
+from papers.commands.runs import runs
 from papers.commands.sweep import sweep
 from papers.commands.verify import verify
 
@@ -37,6 +38,7 @@ app.command()(cost)
 app.command()(attack)
 app.command()(flow)
 app.command()(sweep)
+app.add_typer(runs, name="runs")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from rich.text import Text
 from papers.commands.console import AsJson, output, print_json, progress
 
 if TYPE_CHECKING:
-    from simulations.runs import Report, Runs
+    from simulations.runs import FailedRun, Report, Runs
+    from simulations.stored_folder import JSON
     from simulations.sweep import SweepPoint
 
 
@@ -52,14 +54,7 @@ def sweep(
     if dry_run:
         rows, report = _rows(points, runs, None), None
     else:
-        with progress() as bar:
-            task = bar.add_task("parts", total=None)
-            report = runs.execute(
-                [(point.experiment, point.config) for point in points],
-                jobs=jobs,
-                scheduler=scheduler,
-                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        report = _compute(points, runs, jobs, scheduler)
         rows = _rows(points, runs, report)
     failures = _failures(rows, report)
     notes = list(report.notes) if report is not None else []
@@ -71,6 +66,22 @@ def sweep(
     raise typer.Exit(1 if failures else 0)
 
 
+def _compute(
+    points: "list[SweepPoint]", runs: "Runs", jobs: int | None, scheduler: str | None
+) -> "Report":
+    with progress() as bar:
+        task = bar.add_task("parts", total=None)
+        try:
+            return runs.execute(
+                [(point.experiment, point.config) for point in points],
+                jobs=jobs,
+                scheduler=scheduler,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except ModuleNotFoundError as error:  # the extra for clusters
+            raise ValueError(str(error)) from None
+
+
 def _rows(
     points: "list[SweepPoint]", runs: "Runs", report: "Report | None"
 ) -> list[dict[str, Any]]:
@@ -79,16 +90,16 @@ def _rows(
 
     rows = []
     finished = {run.address: run for run in report.finished} if report is not None else {}
+    skipped = {run.address for run in report.skipped} if report is not None else set()
     for point in points:
         job = job_of(point.experiment, point.config)
-        if report is None:
-            state = "in the store" if job.key in runs.store else "to compute"
-        elif job.address in finished:
+        run = finished.get(job.address)
+        if run is not None:
             state = "computed"
+        elif job.address in skipped or (report is None and job.key in runs.store):
+            state = "in the store"
         else:
-            skipped = {run.address for run in report.skipped}
-            state = "in the store" if job.address in skipped else "failed"
-        seconds = finished[job.address].seconds if job.address in finished else None
+            state = "to compute" if report is None else "failed"
         rows.append(
             {
                 "address": job.address,
@@ -96,28 +107,31 @@ def _rows(
                 "varied": dict(point.varied),
                 "config": job.document,
                 "state": state,
-                "seconds": seconds,
+                "seconds": run.seconds if run is not None else None,
             }
         )
     return rows
 
 
 def _failures(rows: list[dict[str, Any]], report: "Report | None") -> list[dict[str, Any]]:
-    """One entry a failed part, with the config that it belongs to."""
-    failed = report.failed if report is not None else ()
+    """One entry a failed part, with the config that it belongs to, in the order of rows."""
+    by_config: dict[str, list[FailedRun]] = {}
+    for failed in report.failed if report is not None else ():
+        by_config.setdefault(_named(failed.experiment, failed.config), []).append(failed)
     return [
         {
-            "experiment": row["experiment"],
-            "varied": row["varied"],
-            "config": row["config"],
-            "part": failure.part,
-            "message": failure.message,
-            "traceback": failure.traceback,
+            **{key: row[key] for key in ("experiment", "varied", "config")},
+            "part": failed.part,
+            "message": failed.message,
+            "traceback": failed.traceback,
         }
         for row in rows
-        for failure in failed
-        if (failure.experiment, failure.config) == (row["experiment"], row["config"])
+        for failed in by_config.get(_named(row["experiment"], row["config"]), ())
     ]
+
+
+def _named(experiment: str, config: "Mapping[str, JSON]") -> str:
+    return json.dumps([experiment, config], sort_keys=True)
 
 
 def _print_tables(

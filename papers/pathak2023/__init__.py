@@ -2,11 +2,14 @@
 
 from papers.ledger import AnyStatement
 from papers.pathak2023 import (
+    algorithm_1,
+    algorithm_1_stops,
     budget,
     displays_9,
     experiments_figure_2,
     experiments_limits,
     experiments_shifts,
+    figure_3,
     lemma_2,
     program_lines,
     proposition_1,
@@ -27,4 +30,7 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *experiments_figure_2.STATEMENTS,
     *experiments_shifts.STATEMENTS,
     *experiments_limits.STATEMENTS,
+    *algorithm_1.STATEMENTS,
+    *algorithm_1_stops.STATEMENTS,
+    *figure_3.STATEMENTS,
 )

@@ -6,8 +6,9 @@ odds of two components with different |v_l| grow like k kappa^2 (|v_l|^2 - |v_n|
 so that all weight goes to the components nearest to w', and the excess error tends to
 kappa^2 min_l |w_l - w'|^2.
 
-Weight scaling: |w_l - alpha w_j|^2 = |w_l|^2 + alpha^2 |w_j|^2 - 2 alpha <w_l, w_j>. If all norms are equal, Cauchy-Schwarz makes l = j the nearest, for every alpha > 0, and the error
-is (1 - alpha)^2 |w_j|^2. The predictor 0 has alpha^2 |w_j|^2, which is less for alpha < 1/2.
+Weight scaling: |w_l - alpha w_j|^2 = |w_l|^2 + alpha^2 |w_j|^2 - 2 alpha <w_l, w_j>. If all norms
+are equal, Cauchy-Schwarz makes l = j the nearest, for every alpha > 0, and the error is
+(1 - alpha)^2 |w_j|^2. The predictor 0 has alpha^2 |w_j|^2, which is less for alpha < 1/2.
 
 Weight shift, w' = w_j + e with |e| = epsilon: |w_l - w'| >= |w_l - w_j| - epsilon >= epsilon where
 2 epsilon is at most the least distance of components, and w_j itself is at distance epsilon.
@@ -239,7 +240,7 @@ def FIGURE_8(claim: ScalingLimitClaim, rng: np.random.Generator) -> Evidence:
     worst = 0.0
     for alpha in () if wrong else alphas[:-1]:
         law = PromptLaw(float(alpha) * PAIR, 1.0, 1.0, LONG)
-        found = two_component_excess(law, PAIR) / float(_square(PAIR[0]))
+        found = two_component_excess(law, PAIR) / float(PAIR[0] @ PAIR[0])
         worst = max(worst, abs(found - float(claim.excess(alpha))))
     if not wrong and not worst <= SETTLED:
         wrong = f"m = 2, k = {LONG}: the error is {worst:.1e} from the limit"

@@ -178,9 +178,7 @@ _VON_NEUMANN = TraceBounds(_paired, lambda u, v: u[0] * sum(v), _with_size(lambd
         "the values in opposite orders": replace(
             _VON_NEUMANN, first=lambda u, v: _paired(u, v[::-1])
         ),
-        "the least singular value of U": replace(
-            _VON_NEUMANN, second=lambda u, v: u[-1] * sum(v)
-        ),
+        "the least singular value of U": replace(_VON_NEUMANN, second=lambda u, v: u[-1] * sum(v)),
         "the largest of V alone": replace(_VON_NEUMANN, second=lambda u, v: u[0] * v[0]),
     },
     hypotheses=("U and V are d x n, d <= n (not needed: min(d, n) stands in for d)",),

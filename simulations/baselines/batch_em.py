@@ -19,6 +19,9 @@ from theory.validation import Problems
 
 __all__ = ["BatchEM"]
 
+#: Of the size of the labels: less than this is taken for no noise.
+_ROUNDING = 1e-12
+
 #: What is fitted; who fits the same prompts many times, can prepare their statistics once.
 Prompts = PromptBatch | GroupedExamples | PromptStatistics
 
@@ -196,14 +199,14 @@ class BatchEM(FittedMixture):
             mixture = maximisation_step(statistics, expectation.responsibilities, self.noise_std)
             if self.on_iteration is not None:
                 self.on_iteration(number, iteration + 1)
-            if converged := _moved(mixture.components, before.components) <= self.tol:
-                break
-            if mixture.noise_std == 0:
+            if self.noise_std is None and mixture.noise_std <= _least_noise_std(statistics):
                 raise ValueError(
                     f"the noise level has fallen to 0: {self.n_components} components fit every"
                     " label, and the likelihood has no maximum; expected fewer components, more"
                     " examples, or a given noise_std"
                 )
+            if converged := _moved(mixture.components, before.components) <= self.tol:
+                break
         trace.append(expectation_step(statistics, mixture).log_likelihood)
         return _Run(mixture, trace, converged)
 
@@ -222,13 +225,20 @@ def _statistics(prompts: Prompts) -> PromptStatistics:
     return prompts if isinstance(prompts, PromptStatistics) else PromptStatistics(prompts)
 
 
+def _least_noise_std(statistics: PromptStatistics) -> float:
+    """Return what is no noise but rounding, from the root mean square of the labels."""
+    squares = float(np.sum(statistics.triangles[:, :, -1] ** 2))
+    return _ROUNDING * float(np.sqrt(squares / np.sum(statistics.num_examples)))
+
+
 def _first_noise_std(statistics: PromptStatistics) -> float:
     """Return where the estimation of sigma begins, above 0."""
+    least = _least_noise_std(statistics)
     within = statistics.noise_std_within()
-    if within:
+    if within is not None and within > least:
         return within
     pooled = maximisation_step(statistics, np.ones((len(statistics), 1)), None).noise_std
-    if pooled == 0:
+    if pooled <= least:
         raise ValueError(
             "one regression fits every label: there is no noise to estimate; expected labels with"
             " noise, or a given noise_std"

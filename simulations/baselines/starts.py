@@ -35,24 +35,30 @@ def spread_start(
 ) -> RegressionMixture:
     """Seed by misfit: each component is fitted to a prompt that the ones before it explain badly.
 
-    The first prompt is drawn uniformly. Then, m - 1 times, a prompt is drawn with probability
-    proportional to its least |y - X w|^2 over the components so far, above twice the k sigma^2 that
-    noise explains: the seeding of k-means++, with the likelihood's own distance. Least squares on
-    one prompt need k >= d examples to be near its component: prompts with fewer are not drawn, if
-    there are others; if there are none, the start is poor.
+    A prompt's excess is its least |y - X w|^2 over the components so far, above twice the k sigma^2
+    that noise explains. The first prompt is drawn uniformly. Then, m - 1 times, 2 + ln m prompts
+    are drawn with probabilities proportional to their excess, and the one whose component leaves
+    the least sum of excesses is kept: the greedy seeding of k-means++, with the likelihood's own
+    distance. Least squares on one prompt need k >= d examples to be near its component: prompts
+    with fewer are not drawn, if there are others; if there are none, the start is poor.
     """
+    trials = 2 + int(np.log(num_components))
     able = statistics.num_examples >= statistics.dim
     drawn_from = (able if np.any(able) else np.ones(len(able), dtype=bool)).astype(float)
     explained = 2 * statistics.num_examples * noise_std**2
-    least = np.full(len(statistics), np.inf)
+    least = np.full((len(statistics), 1), np.inf)
     components: list[Float[np.ndarray, " d"]] = []
     excess = drawn_from
     while len(components) < num_components:
         total = float(np.sum(excess))
         chances = excess / total if total > 0 else drawn_from / np.sum(drawn_from)
-        components.append(_fit_one(statistics, int(rng.choice(len(least), p=chances))))
-        least = np.minimum(least, statistics.residual_sums(components[-1][None])[:, 0])
-        excess = drawn_from * np.maximum(least - explained, 0.0)
+        drawn = rng.choice(len(least), size=trials if components else 1, p=chances)
+        tried = np.array([_fit_one(statistics, int(which)) for which in drawn])
+        left = np.minimum(least, statistics.residual_sums(tried))
+        excesses = drawn_from[:, None] * np.maximum(left - explained[:, None], 0.0)
+        best = int(np.argmin(np.sum(excesses, axis=0)))
+        components.append(tried[best])
+        least, excess = left[:, [best]], excesses[:, best]
     return RegressionMixture(np.array(components), noise_std)
 
 

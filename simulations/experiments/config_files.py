@@ -138,7 +138,7 @@ def setting(text: str) -> tuple[str, JSON]:
 # To JSON
 
 
-def _plain(value: Any) -> JSON:
+def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {field.name: _plain(getattr(value, field.name)) for field in fields if field.init}
@@ -146,11 +146,10 @@ def _plain(value: Any) -> JSON:
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    plain: JSON = value.item() if isinstance(value, np.generic) else value
-    return plain
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _as_object(document: JSON) -> dict[str, JSON]:
+def _as_object(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TypeError(f"a config as JSON is {document!r}; expected an object")
     return document
@@ -217,7 +216,10 @@ def _read_dataclass(problems: list[str], where: str, kind: Any, value: Any) -> A
     hints = typing.get_type_hints(kind)
     misspelt: set[str] = set()
     for name in [str(name) for name in value if name not in fields]:
-        near = difflib.get_close_matches(name, [f for f in fields if f not in value], n=1)
+        absent = [field for field in fields if field not in value]
+        near = difflib.get_close_matches(name, absent, n=1) or difflib.get_close_matches(
+            name, fields, n=1
+        )
         misspelt |= set(near)
         advice = (
             f": did you mean {near[0]!r}?" if near else f"; expected some of {', '.join(fields)}"

@@ -25,28 +25,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float
 
-from simulations.bootstrap import bootstrap_band
 from simulations.experiments.experiment import Arrays, Checkpoint, Experiment
 from simulations.experiments.layer_errors import (
+    DrawnPrompts,
     check_counts,
     check_different,
     check_lengths,
+    error_bands,
     limit_layer,
-    stream,
 )
-from theory import (
-    FlowProblem,
-    LeastSquares,
-    LinearAttention,
-    Predictor,
-    PromptBatch,
-    Zero,
-    random_covariance_risk,
-)
+from theory import FlowProblem, LinearAttention, random_covariance_risk
 from theory.laws import Deterministic, Exponential
 from theory.risk import RandomCovarianceRisk
 from theory.validation import Problems
@@ -54,7 +46,6 @@ from theory.validation import Problems
 __all__ = ["EXPERIMENTS", "FIGURE_1", "CovariateLaws", "exact_risk"]
 
 _FIXED = "fixed"
-_BOOTSTRAP = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -123,53 +114,35 @@ def _layers(config: CovariateLaws) -> dict[str, LinearAttention]:
     return layers
 
 
-def _compute(config: CovariateLaws, part: str, checkpoint: Checkpoint) -> Arrays:
-    """Sample one panel, covariance by covariance."""
-    panels = _panels(config)
-    scale, panel = panels[part], list(panels).index(part)
-    layers = _layers(config)
-    errors: dict[str, list[np.ndarray]] = {}
-    for task in range(config.covariances):
-        rng = stream(config.seed, panel, task)
-        for name, squares in _errors(config, scale, layers, rng).items():
-            errors.setdefault(name, []).append(squares)
-    clusters = None
+def _draw(
+    config: CovariateLaws, scale: float | None, batch: int, rng: np.random.Generator
+) -> DrawnPrompts:
+    """Draw prompts of one panel, `config.prompts` of each covariance in a row."""
+    d, length = config.dim, config.num_examples[-1]
+    eigenvalues = np.ones((batch, d))
     if scale is not None:
-        clusters = np.repeat(np.arange(config.covariances), config.prompts)
-    arrays: dict[str, np.ndarray] = {}
-    for name, rows in errors.items():
-        band = bootstrap_band(
-            np.concatenate(rows) / config.dim,
-            stream(config.seed, panel, _BOOTSTRAP),
-            clusters=clusters,
-            trials=config.bootstrap_trials,
-        )
-        arrays |= band.as_arrays(name)
-    return arrays
+        drawn = rng.exponential(scale, (batch // config.prompts, d))
+        eigenvalues = np.repeat(drawn, config.prompts, axis=0)
+    roots = np.sqrt(eigenvalues)
+    xs = roots[:, None] * rng.standard_normal((batch, length, d))
+    queries, tasks = roots * rng.standard_normal((batch, d)), rng.standard_normal((batch, d))
+    return DrawnPrompts(xs, np.einsum("bnd,bd->bn", xs, tasks), queries, tasks)
 
 
-def _errors(
-    config: CovariateLaws,
-    scale: float | None,
-    layers: Mapping[str, LinearAttention],
-    rng: np.random.Generator,
-) -> dict[str, Float[np.ndarray, "prompts lengths"]]:
-    """Squared errors by predictor on prompts of one covariance, at every M."""
-    d, lengths = config.dim, np.array(config.num_examples)
-    eigenvalues = np.ones(d) if scale is None else scale * rng.exponential(size=d)
-    shape = (config.prompts, int(lengths[-1]) + 1, d)
-    xs = np.sqrt(eigenvalues) * rng.standard_normal(shape)
-    w = rng.standard_normal((config.prompts, d))
-    labels = np.einsum("bnd,bd->bn", xs, w)
-    # One query for all lengths: the curves are smooth, as they are for the prefixes of one prompt.
-    queries, targets = xs[:, -1:], labels[:, -1:]
-    predictors: dict[str, Predictor] = {"least_squares": LeastSquares(), "zero": Zero(), **layers}
-    errors = {name: np.empty((config.prompts, len(lengths))) for name in predictors}
-    for i, M in enumerate(lengths):
-        prompts = PromptBatch(np.concatenate([xs[:, :M], queries], axis=1), labels[:, :M])
-        for name, predictor in predictors.items():
-            errors[name][:, i] = (predictor.predict(prompts) - targets[:, 0]) ** 2
-    return errors
+def _compute(config: CovariateLaws, part: str, checkpoint: Checkpoint) -> Arrays:
+    """Sample one panel."""
+    panels = _panels(config)
+    scale = panels[part]
+    return error_bands(
+        partial(_draw, config, scale),
+        _layers(config),
+        config.num_examples,
+        prompts=config.covariances * config.prompts,
+        trials=config.bootstrap_trials,
+        seed=config.seed,
+        part=list(panels).index(part),
+        group=1 if scale is None else config.prompts,
+    )
 
 
 def exact_risk(

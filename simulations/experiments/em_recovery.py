@@ -129,7 +129,7 @@ def _compute(config: EMRecovery, part: str, checkpoint: Checkpoint) -> Arrays:
     statistics, mixture = _statistics(config), config.mixture
     if part == "truth":
         em = BatchEM(config.num_components, config.noise_std, start=lambda *_: mixture)
-        return {"truth/log_likelihood": em.fit(statistics).log_likelihoods_[-1]}
+        return {"truth/log_likelihood": np.asarray(em.fit(statistics).log_likelihoods_[-1])}
     kind, _, first = part.rpartition("-")
     numbers = range(int(first), min(int(first) + config.starts_a_part, config.starts))
     rows: dict[str, list[np.ndarray]] = {}

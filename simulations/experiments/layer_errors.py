@@ -72,6 +72,7 @@ def error_bands(
     trials: int,
     seed: int,
     part: int,
+    group: int = 1,
     orthogonal: bool = False,
 ) -> Arrays:
     """Return the errors of layers, least squares and 0 at every length, with bootstrap bands.
@@ -88,6 +89,9 @@ def error_bands(
         How many prompts, and how often they are resampled.
     seed, part
         Which random numbers.
+    group
+        How many prompts in a row are alike, in that `draw` gives them one covariance: it is called
+        for whole groups, and whole groups are resampled.
     orthogonal
         Whether each query is made orthogonal to the examples that its prompt has.
 
@@ -98,8 +102,9 @@ def error_bands(
     """
     predictors = {**layers, "least_squares": LeastSquares(), "zero": Zero()}
     squares: dict[str, list[np.ndarray]] = {name: [] for name in predictors}
-    for chunk, first in enumerate(range(0, prompts, CHUNK)):
-        drawn = draw(min(CHUNK, prompts - first), stream(seed, part, chunk))
+    size = group * max(1, CHUNK // group)
+    for chunk, first in enumerate(range(0, prompts, size)):
+        drawn = draw(min(size, prompts - first), stream(seed, part, chunk))
         columns: dict[str, list[np.ndarray]] = {name: [] for name in predictors}
         for M in lengths:
             xs, queries = drawn.xs[:, :M], drawn.queries
@@ -112,10 +117,11 @@ def error_bands(
                 columns[name].append(errors**2 / batch.dim)
         for name, of_lengths in columns.items():
             squares[name].append(np.stack(of_lengths, axis=1))
+    clusters = np.arange(prompts) // group
     arrays: dict[str, np.ndarray] = {}
     for name, rows in squares.items():
-        rng = stream(seed, part, _BOOTSTRAP)
-        arrays |= bootstrap_band(np.concatenate(rows), rng, trials=trials).as_arrays(name)
+        values, rng = np.concatenate(rows), stream(seed, part, _BOOTSTRAP)
+        arrays |= bootstrap_band(values, rng, clusters=clusters, trials=trials).as_arrays(name)
     return arrays
 
 

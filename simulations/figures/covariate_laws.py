@@ -65,7 +65,9 @@ def _looks(config: Any) -> Iterator[tuple[str, Look]]:
     yield "zero", look_of("zero")
     for trained, colour in (("fixed", BLUE), ("random", VERMILION)):
         for N, (line, marker) in zip(config.train_lengths, _LENGTHS, strict=False):
-            label = f"on $I$, $N={N}$" if trained == "fixed" else f"on random, $N={N}$"
+            label = (
+                f"trained on $I$, $N={N}$" if trained == "fixed" else f"trained on random, $N={N}$"
+            )
             yield f"{trained}_{N}", Look(label, colour, line, marker)
 
 
@@ -79,7 +81,7 @@ def _panel(panel: Axes, run: StoredRun, name: str) -> None:
         ends.append((look, float(curve.mean[-1])))
         highest = max(highest, float(np.max(curve.high)))
         if f"{gid}/exact" in arrays:
-            mark_exact(panel, curve.places, arrays[f"{gid}/exact"], gid=f"{gid}/exact")
+            mark_exact(panel, curve.places, arrays[f"{gid}/exact"], gid=f"{gid}/exact", marks=7)
     for trained, colour in (("fixed", BLUE), ("random", VERMILION)):
         key = f"{name}/{trained}/limit"
         if float(arrays[key]) > LOWEST:

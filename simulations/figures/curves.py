@@ -23,7 +23,7 @@ __all__ = [
     "family",
     "label_ends",
     "logarithmic",
-    "logarithmic_lengths",
+    "logarithmic_places",
     "look_of",
     "mark_exact",
     "mark_level",
@@ -79,10 +79,6 @@ _LOOKS = {
     "least_squares": Look("least squares", GREEN, "-.", "^"),
     "ridge": Look("ridge", PURPLE, (0, (5, 1, 1, 1, 1, 1)), "v"),
     "zero": Look("zero", MUTED, ":"),
-    "posterior_mean_em": Look("posterior mean, EM weights", ORANGE, (0, (3, 1)), "D"),
-    "posterior_mean_sa": Look("posterior mean, SA weights", GREEN, "-.", "^"),
-    "argmin_em": Look("argmin, EM weights", PURPLE, (0, (5, 1, 1, 1, 1, 1)), "v"),
-    "argmin_sa": Look("argmin, SA weights", INK, (0, (1, 1)), "P"),
 }
 
 #: Looks of a family of one kind, such as the same predictor at several scales.
@@ -149,10 +145,12 @@ def draw_curve(axes: Axes, curve: Curve, look: Look, gid: str, phase: float = 0.
     )  # fmt: skip
 
 
-def mark_exact(axes: Axes, places: npt.ArrayLike, exact: npt.ArrayLike, gid: str) -> None:
+def mark_exact(
+    axes: Axes, places: npt.ArrayLike, exact: npt.ArrayLike, gid: str, marks: int = 20
+) -> None:
     """Mark exact values with crosses, some twenty of them, where they are finite."""
     x, y = np.asarray(places), np.asarray(exact)
-    shown = np.isfinite(y) & (np.arange(len(x)) % max(1, len(x) // 20) == 0)
+    shown = np.isfinite(y) & (np.arange(len(x)) % max(1, len(x) // marks) == 0)
     axes.plot(
         x[shown], y[shown], linestyle="", marker="+", color=INK, markersize=4,
         markeredgewidth=0.7, zorder=4, gid=gid,
@@ -176,10 +174,10 @@ def logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.tick_params(length=1, which="minor")
 
 
-def logarithmic_lengths(axes: Axes, lengths: Int[np.ndarray, " n"]) -> None:
-    """Make the x-axis logarithmic, from the first to the last of some lengths, with plain ticks."""
+def logarithmic_places(axes: Axes, low: float, high: float) -> None:
+    """Make the x-axis logarithmic between two values, with plain ticks."""
     axes.set_xscale("log")
-    axes.set_xlim(float(lengths[0]), float(lengths[-1]))
+    axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -207,12 +205,12 @@ def label_ends(
     places = spread(wanted, LINE_HEIGHT / height)
     for (look, _), place in zip(ends, places, strict=True):
         axes.plot(
-            [1.02, 1.02 + room / 2, 1.02 + room], [place] * 3, transform=axes.transAxes,
+            [1.04, 1.04 + room / 2, 1.04 + room], [place] * 3, transform=axes.transAxes,
             color=look.colour, linestyle=look.line, linewidth=1.1, marker=look.marker,
             markersize=3, markevery=[1], clip_on=False, gid="sample",
         )  # fmt: skip
         axes.text(
-            1.04 + room, place, look.label, transform=axes.transAxes, color=look.colour,
+            1.07 + room, place, look.label, transform=axes.transAxes, color=look.colour,
             va="center_baseline", ha="left", fontsize=7,
         )  # fmt: skip
 

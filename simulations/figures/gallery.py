@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +155,7 @@ def draw_gallery(
             files = write_figures(
                 directory, {figure.name: figure.draw(found.runs)}, {figure.name: caption}
             )
-            drawn.append(
-                DrawnFigure(figure.name, figure.title, caption, tuple(files), found.found)
-            )
+            drawn.append(DrawnFigure(figure.name, figure.title, caption, tuple(files), found.found))
     page = None
     if drawn:
         page = directory / PAGE
@@ -169,11 +168,16 @@ def _missing(figure: ExperimentFigure, labels: Sequence[str], preset: Preset) ->
     return MissingRuns(figure.name, figure.experiment, tuple(labels), command)
 
 
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is: |u*| and U_F are no emphasis."""
+    return re.sub(r"([\\`*_<>|^])", r"\\\1", text)
+
+
 def _page(drawn: Sequence[DrawnFigure], preset: Preset) -> str:
     """Return the page of captions, in Markdown."""
     parts = ["# Figures of the experiments, with their captions\n"]
     for figure in drawn:
-        said, origin = figure.caption.split("\n\n", 1)
+        said, origin = _escaped(figure.caption).split("\n\n", 1)
         runs = "\n".join(f"- {line}" for line in origin.splitlines())
         experiment = next(iter(figure.sources.values())).run.experiment
         parts.append(

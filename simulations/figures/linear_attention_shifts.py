@@ -15,7 +15,7 @@ from simulations.figures.curves import (
     draw_curve,
     label_ends,
     logarithmic,
-    logarithmic_lengths,
+    logarithmic_places,
     look_of,
     mark_exact,
     mark_level,
@@ -95,7 +95,8 @@ def _panel(panel: Axes, run: StoredRun, name: str) -> None:
     bias = f"{name}/linear_attention/bias"
     if np.isfinite(run.arrays[bias]):
         mark_level(panel, float(run.arrays[bias]), BLUE, gid=bias)
-    logarithmic_lengths(panel, run.arrays["num_examples"])
+    lengths = run.arrays["num_examples"]
+    logarithmic_places(panel, float(lengths[0]), float(lengths[-1]))
     kind, _, size = name.partition("-")
     panel.set_title(_TITLES[kind].format(size), loc="left", fontsize=7.5)
 

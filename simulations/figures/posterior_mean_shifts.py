@@ -10,7 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simulations.drawing.style import page_style
-from simulations.figures.curves import Curve, draw_curve, family, label_ends, logarithmic, mark_level
+from simulations.figures.curves import (
+    Curve,
+    draw_curve,
+    family,
+    label_ends,
+    logarithmic,
+    mark_level,
+)
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.sizes import BAND, joined, said
 from simulations.runs.stored_run import StoredRun
@@ -75,8 +82,8 @@ def _describe(law: str, limit: str, runs: StoredRuns) -> str:
         f"Mean of (f(P) - y)^2 / d of the posterior mean of an unshifted mixture of"
         f" m = {said(runs, 'num_components')} components in d = {said(runs, 'dim')} dimensions,"
         f" sigma = {said(runs, 'noise_std')}, on {said(runs, 'num_prompts')} prompts of k examples"
-        f" for each shift: {law}, for {shifts}; k on a square-root scale. Dotted: the exact limit for k -> infinity, {limit}."
-        f" {BAND} Seed {said(runs, 'seed')}."
+        f" for each shift: {law}, for {shifts}; k on a square-root scale. Dotted: the exact limit"
+        f" for k -> infinity, {limit}. {BAND} Seed {said(runs, 'seed')}."
     )
 
 

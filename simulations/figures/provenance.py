@@ -12,6 +12,9 @@ from simulations.runs.stored_run import StoredRun
 
 __all__ = ["is_current", "preset_of", "provenance"]
 
+#: Entries of a list that are printed; of a longer one the first, the second and the last.
+LISTED = 6
+
 #: Hexadecimal digits of an address and of a code version in a caption.
 DIGITS = 12
 
@@ -51,7 +54,7 @@ def _line(label: str, run: StoredRun) -> str:
 
 
 def _short(config: Mapping[str, Any]) -> str:
-    """Print a config in a line: what is nested by its kind and names only what it holds."""
+    """Print a config in a line, long lists and matrices cut short: the address has all of it."""
     return " ".join(f"{name}={_value(value)}" for name, value in config.items())
 
 
@@ -59,5 +62,9 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({_short(value)})"
     if isinstance(value, list | tuple):
+        if any(isinstance(entry, list | tuple) for entry in value):
+            return f"[{len(value)} rows]"
+        if len(value) > LISTED:
+            return f"[{_value(value[0])}, {_value(value[1])}, ..., {_value(value[-1])}]"
         return f"[{', '.join(map(_value, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ from simulations.figures.curves import (
     draw_curve,
     label_ends,
     logarithmic,
-    logarithmic_lengths,
+    logarithmic_places,
     look_of,
     mark_exact,
     mark_level,
@@ -68,7 +68,8 @@ def _panel(panel: Axes, run: StoredRun, k: float) -> None:
         exact, floor = f"{law}/{name}/exact", f"{law}/{name}/limit"
         mark_exact(panel, run.arrays["num_examples"], run.arrays[exact], gid=exact)
         mark_level(panel, float(run.arrays[floor]), look.colour, gid=floor)
-    logarithmic_lengths(panel, run.arrays["num_examples"])
+    lengths = run.arrays["num_examples"]
+    logarithmic_places(panel, float(lengths[0]), float(lengths[-1]))
     panel.set_xlabel("examples in the prompt, $M$")
     panel.set_title(rf"$\lambda_i\sim\mathrm{{Gamma}}({k:g},\,1/{k:g})$", loc="left", fontsize=8)
 
@@ -82,8 +83,8 @@ def _describe(runs: StoredRuns) -> str:
         f" k = {joined(config.spreads)}, in d = {config.dim} dimensions. Layers of linear"
         f" self-attention at their limits of training with prompt length N = {config.train_length}:"
         f" on these covariances (Theorem 8) and on the covariance I (Theorem 4). Crosses: exact"
-        f" risks. Dotted: their limits for M, N to infinity, 1/(k+2) and (k+2)/k^2, which are not 0:"
-        f" no longer prompts help. Least squares, exact from M = d on, leaves the axis. {BAND}"
+        f" risks. Dotted: their limits for M, N to infinity, 1/(k+2) and (k+2)/k^2, which are not"
+        f" 0: no longer prompts, of training or test, bring the errors there. Least squares, exact from M = d on, leaves the axis. {BAND}"
         f" The errors have heavy tails: a sampled mean is often below the exact risk."
         f" Seed {config.seed}."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,8 +13,9 @@ from simulations.figures.curves import Look, label_ends, logarithmic, mark_level
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.runs.stored_run import StoredRun
 from simulations.training.config import TrainingConfig
+from simulations.training.config_json import config_as_json
 
-__all__ = ["TRAINED_ATTENTION", "named_run"]
+__all__ = ["TRAINED_ATTENTION", "named_run", "training_length"]
 
 #: Height of a row of panels, and of the panel in it, in inches.
 ROW, PANEL = 1.55, 1.1
@@ -60,9 +63,7 @@ def _weights(panel: Axes, run: StoredRun) -> None:
     )
     flow = arrays["flow/u"], np.linalg.norm(arrays["flow/U"], axis=(1, 2))
     limit = float(arrays["limit/u"]), float(np.linalg.norm(arrays["limit/U"]))
-    for name, look, own, ideal, end in zip(
-        ("u", "U"), _WEIGHTS, trained, flow, limit, strict=True
-    ):
+    for name, look, own, ideal, end in zip(("u", "U"), _WEIGHTS, trained, flow, limit, strict=True):
         panel.plot(steps, ideal, color=look.colour, linewidth=0.9, gid=f"flow {name}")
         panel.plot(
             steps, own, color=look.colour, linestyle="", marker=look.marker, markersize=2.6,
@@ -108,12 +109,18 @@ def _balance(panel: Axes, run: StoredRun) -> None:
     )  # fmt: skip
 
 
+def training_length(config: TrainingConfig) -> int:
+    """Return N, the length of the training prompts, whatever the tasks are."""
+    document: Any = config_as_json(config)
+    return int(document["tasks"]["prompt_length"])
+
+
 def named_run(label: str, config: TrainingConfig) -> str:
     """Return a run in words: tasks, steps, batches, step size."""
-    tasks = config.tasks
+    tasks, length = config.tasks, training_length(config)
     batches = f" of {config.batch_size:,} prompts" if config.gradient == "sampled" else ""
     return (
-        f"{label} ({tasks.kind}, d = {tasks.dim}, N = {tasks.prompt_length}, {config.steps:,} steps"
+        f"{label} ({tasks.kind}, d = {tasks.dim}, N = {length}, {config.steps:,} steps"
         f"{batches}, step size {config.step_size:.3g}, seed {config.seed})"
     )
 

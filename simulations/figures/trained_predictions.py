@@ -1,4 +1,4 @@
-"""Errors of trained layers on new prompts beside the limit's: optimisers, starts, tasks, softmax."""
+"""Errors of trained layers on new prompts, beside those of the limit's predictor."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from simulations.figures.curves import (
     draw_curve,
     label_ends,
     logarithmic,
-    logarithmic_lengths,
+    logarithmic_places,
 )
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
-from simulations.figures.trained_attention import named_run
+from simulations.figures.trained_attention import named_run, training_length
 from simulations.runs.stored_run import StoredRun
 from simulations.training.config import TrainingConfig
 
@@ -57,9 +57,10 @@ def _panel(panel: Axes, label: str, run: StoredRun) -> None:
     for name, look in _LOOKS.items():
         draw_curve(panel, curves[name], look, gid=f"{label} {name}")
         drawn += [curves[name].low, curves[name].high]
-    logarithmic_lengths(panel, run.arrays["num_examples"])
+    lengths = run.arrays["num_examples"]
+    logarithmic_places(panel, float(lengths[0]), float(lengths[-1]))
     logarithmic(panel, float(np.min(drawn)) / 1.4, 1.4 * float(np.max(drawn)))
-    panel.axvline(run.config.tasks.prompt_length, color=INK, linewidth=0.5, linestyle=(0, (1, 2)))
+    panel.axvline(training_length(run.config), color=INK, linewidth=0.5, linestyle=(0, (1, 2)))
     panel.set_title(label, loc="left", fontsize=7.5)
     errors = {"$u$": float(run.arrays["error/u"]), "$uU$": float(run.arrays["error/product"])}
     said = [f"{name}: {100 * error:.2g} %" for name, error in errors.items() if np.isfinite(error)]
@@ -72,10 +73,10 @@ def _describe(runs: StoredRuns) -> str:
     listed = "; ".join(named_run(label, run.config) for label, run in runs.items())
     return (
         f"Mean of (yhat - w'x)^2 / d on the same new prompts of M examples, for the trained layer"
-        f" and for linear self-attention at the limit of the flow on u12 = u21 = 0; both logarithmic"
-        f"; dotted: the training length N. Bands hold 90 % (normal). The numbers are the relative"
-        f" distances of u and u U from that limit. It is the limit of training only where optimiser,"
-        f" start and tasks keep u12 = u21 = 0: Adam does not keep the balance, dense starts and"
+        f" and for linear self-attention at the limit of the flow on u12 = u21 = 0; dotted:"
+        f" the training length N. Bands hold 90 % (normal). The numbers are the relative distances"
+        f" of u and u U from that limit. It is the limit of training only where optimiser, start"
+        f" and tasks keep u12 = u21 = 0: Adam does not keep the balance, dense starts and"
         f" lopsided mixtures leave that plane, and softmax attention is another layer. Runs:"
         f" {listed}."
     )

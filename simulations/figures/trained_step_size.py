@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simulations.drawing.style import MUTED, page_style
-from simulations.figures.curves import Look, family, label_ends, logarithmic
+from simulations.figures.curves import Look, family, label_ends, logarithmic, logarithmic_places
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.trained_attention import named_run
 from simulations.runs.stored_run import StoredRun
@@ -47,6 +47,7 @@ def _groups(runs: StoredRuns) -> dict[str, list[StoredRun]]:
 
 def _draw(runs: StoredRuns) -> Figure:
     groups = _groups(runs)
+    sizes = [float(run.config.step_size) for run in runs.values()]
     looks = dict(zip(groups, family(list(groups)), strict=True))
     with page_style():
         figure = Figure(figsize=(7.4, HEIGHT), layout="constrained")
@@ -63,7 +64,7 @@ def _draw(runs: StoredRuns) -> Figure:
             ]
             everything = np.concatenate(drawn)
             logarithmic(panel, float(everything.min()) / 3, 3 * float(everything.max()))
-            panel.set_xscale("log")
+            logarithmic_places(panel, min(sizes) / 1.5, 1.5 * max(sizes))
             panel.set_xlabel("step size")
             panel.set_title(title, loc="left", fontsize=8)
         for members in groups.values():

@@ -49,8 +49,9 @@ def parallel_map(
     ------
     tuple
         ``(index, outcome)`` in the order of completion: the index of the call, and a `Done` with
-        the value or a `Failed` with message and traceback. To stop early, close the iterator: no
-        task and no worker process outlives it, as none outlives this process.
+        the value or a `Failed` with message and traceback. To stop early, close the iterator: its
+        worker processes end at once, as they do when this process ends, however it ends. A
+        cluster's workers finish what they have begun, and begin nothing more.
 
     Raises
     ------

@@ -11,7 +11,15 @@ from importlib import import_module
 from typing import Any
 
 from simulations.parallel.environment import differences, environment
-from simulations.parallel.outcomes import Failed, Outcome, attempt_request, died, failure, request
+from simulations.parallel.outcomes import (
+    Failed,
+    Outcome,
+    answered,
+    died,
+    failure,
+    read_answer,
+    request,
+)
 from simulations.parallel.threads import limit_threads
 
 __all__ = ["run_on_cluster"]
@@ -47,12 +55,12 @@ def run_on_cluster(
 # On a worker
 
 
-def _attempt_alike(wanted: Mapping[str, str], task: bytes) -> Outcome[Any] | _Unlike:
+def _attempt_alike(wanted: Mapping[str, str], task: bytes) -> bytes | _Unlike:
     """Run a task, unless this worker is unlike the machine that sent it."""
     if different := differences(environment(), wanted):
         return _Unlike(different)
     limit_threads()
-    return attempt_request(task)
+    return answered(task)
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,10 @@ def _outcome(distributed: Any, future: Any, address: str) -> Outcome[Any]:
         return died(f"on {error.allowed_failures + 1} workers")
     if error is not None:  # of dask itself: a task's own is in its outcome
         return failure(error)
-    result: Outcome[Any] | _Unlike = future.result()
+    result: bytes | _Unlike = future.result()
     if isinstance(result, _Unlike):
         raise _unlike("worker that came last", result.differences)
-    return result
+    return read_answer(result)
 
 
 def _distributed() -> Any:

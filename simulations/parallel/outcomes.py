@@ -10,7 +10,17 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from joblib.externals.loky.backend.reduction import dumps
 
-__all__ = ["Done", "Failed", "Outcome", "attempt", "attempt_request", "died", "failure", "request"]
+__all__ = [
+    "Done",
+    "Failed",
+    "Outcome",
+    "answered",
+    "attempt",
+    "died",
+    "failure",
+    "read_answer",
+    "request",
+]
 
 Value = TypeVar("Value")
 
@@ -69,7 +79,7 @@ def died(how: str) -> Failed:
     )
 
 
-# Tasks for other processes
+# To another process and back, as bytes: whatever cannot be pickled ends its own task only
 
 
 def request(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes | Failed:
@@ -80,9 +90,22 @@ def request(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes |
         return failure(error)
 
 
-def attempt_request(pickled: bytes) -> Outcome[Any]:
-    """Do in another process what a request asks for."""
-    return attempt(_call, (pickled,))
+def answered(pickled: bytes) -> bytes:
+    """Do, in the other process, what a request asks for; return its outcome, pickled."""
+    outcome = attempt(_call, (pickled,))
+    try:
+        return bytes(dumps(outcome))
+    except Exception as error:  # pickling runs code of any kind
+        return bytes(dumps(failure(error)))
+
+
+def read_answer(pickled: bytes) -> Outcome[Any]:
+    """Return the outcome in an answer."""
+    try:
+        outcome: Outcome[Any] = pickle.loads(pickled)
+    except Exception as error:  # unpickling runs code of any kind
+        return failure(error)
+    return outcome
 
 
 def _call(pickled: bytes) -> Any:

@@ -9,7 +9,6 @@ one pipe and nothing else; the pipe's end tells either side that the other has g
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -20,9 +19,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
 from joblib.externals.loky.backend.context import get_context
-from joblib.externals.loky.backend.reduction import dumps
 
-from simulations.parallel.outcomes import Failed, Outcome, attempt_request, died, failure, request
+from simulations.parallel.outcomes import Failed, Outcome, answered, died, read_answer, request
 from simulations.parallel.threads import VARIABLES, limit_threads
 
 __all__ = ["RETRIES", "run_on_workers"]
@@ -108,11 +106,7 @@ class _Worker:
             answer = self.connection.recv_bytes()
         except (EOFError, OSError):
             return None
-        try:
-            outcome: Outcome[Any] = pickle.loads(answer)
-        except Exception as error:  # unpickling runs code of any kind
-            return failure(error)
-        return outcome
+        return read_answer(answer)
 
     def stop(self) -> int | None:
         """End the process, if it has not ended, and return its exit code."""
@@ -134,12 +128,11 @@ def _serve(connection: Connection) -> None:
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, requests), daemon=True).start()
     while True:
-        outcome = attempt_request(requests.get())
+        answer = answered(requests.get())
         try:
-            answer = dumps(outcome)
-        except Exception as error:  # pickling runs code of any kind
-            answer = dumps(failure(error))
-        connection.send_bytes(answer)
+            connection.send_bytes(answer)
+        except OSError:  # the parent is gone, or has no more use for it
+            os._exit(1)
 
 
 def _listen(connection: Connection, requests: queue.SimpleQueue[bytes]) -> None:

@@ -6,10 +6,10 @@ The folder of a run is named by the hash of experiment, config and code version.
 
 from pathlib import Path
 
-from simulations.runs.code_version import code_version
 from simulations.runs.execution import FailedRun, FinishedRun, Report
 from simulations.runs.listing import ListedRun
 from simulations.runs.runs import Runs
+from simulations.runs.source_code import code_version
 from simulations.runs.stored_run import StoredRun
 from simulations.store import Store
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ import safetensors.numpy
 
 from simulations.experiments.config_files import config_as_json, config_from_json
 from simulations.experiments.experiment import Arrays, Experiment
-from simulations.runs.code_version import code_version
+from simulations.runs.source_code import code_version
 from simulations.runs.stored_run import StoredRun
 from simulations.store import Store
-from simulations.stored_folder import JSON, DamagedFolderError
+from simulations.stored_folder import JSON, DamagedFolderError, StoredFolder
 
 __all__ = [
     "CONFIG",
@@ -184,9 +183,8 @@ def read_part(store: Store, key: Mapping[str, JSON]) -> tuple[dict[str, np.ndarr
         stored = store.get(dict(key))
         if stored is None:
             return None
-        made = _document(stored.files, stored.path, MADE)
-        arrays = arrays_from_bytes(_file(stored.files, stored.path, RESULT), str(stored.path))
-        return arrays, float(made["seconds"])
+        made = _made(stored)
+        return _arrays(stored), float(made["seconds"])
 
 
 def read_run(store: Store, key: Mapping[str, JSON], config: Any) -> StoredRun | None:
@@ -210,17 +208,17 @@ def read_run(store: Store, key: Mapping[str, JSON], config: Any) -> StoredRun | 
         stored = store.get(dict(key))
         if stored is None:
             return None
-        if _document(stored.files, stored.path, CONFIG) != key["config"]:
+        if _document(stored, CONFIG) != key.get("config"):
             raise DamagedFolderError(
                 f"{stored.path / CONFIG} is not the config of the folder's key"
             )
         return StoredRun(
             experiment=str(key["experiment"]),
             config=config,
-            arrays=arrays_from_bytes(_file(stored.files, stored.path, RESULT), str(stored.path)),
+            arrays=_arrays(stored),
             address=Store.address(dict(key)),
             code=str(key["code"]),
-            made=_document(stored.files, stored.path, MADE),
+            made=_made(stored),
         )
 
 
@@ -233,18 +231,29 @@ def with_remedy() -> Iterator[None]:
         raise DamagedFolderError(f"{error}; {REMEDY}") from error
 
 
-def _file(files: Mapping[str, bytes], path: Path, name: str) -> bytes:
-    if name not in files:
-        raise DamagedFolderError(f"{path} has no {name}: it was not written by this program")
-    return files[name]
+def _arrays(stored: StoredFolder) -> dict[str, np.ndarray]:
+    return arrays_from_bytes(_file(stored, RESULT), str(stored.path / RESULT))
 
 
-def _document(files: Mapping[str, bytes], path: Path, name: str) -> dict[str, Any]:
-    data = _file(files, path, name)
+def _made(stored: StoredFolder) -> dict[str, Any]:
+    made = _document(stored, MADE)
+    if not isinstance(made.get("seconds"), int | float):
+        raise DamagedFolderError(f"{stored.path / MADE} holds no seconds")
+    return made
+
+
+def _document(stored: StoredFolder, name: str) -> dict[str, Any]:
+    place = stored.path / name
     try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise DamagedFolderError(f"{path / name} is not JSON ({error})") from error
+        document = json.loads(_file(stored, name))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedFolderError(f"{place} is not JSON ({error})") from error
     if not isinstance(document, dict):
-        raise DamagedFolderError(f"{path / name} holds {document!r}; expected an object")
+        raise DamagedFolderError(f"{place} holds {document!r}; expected an object")
     return document
+
+
+def _file(stored: StoredFolder, name: str) -> bytes:
+    if name not in stored.files:
+        raise DamagedFolderError(f"{stored.path} has no {name}: this program did not write it")
+    return stored.files[name]

@@ -142,7 +142,8 @@ class _Execution:
     notes: list[str] = field(default_factory=list)
 
     def run(self, wanted: Sequence[Job], jobs: int | None, scheduler: str | None) -> Report:
-        self.store.root.mkdir(parents=True, exist_ok=True)
+        with _one_error_for_a_full_disk(self.store):
+            self.store.root.mkdir(parents=True, exist_ok=True)
         self.store.clean()
         left = self._missing_parts(wanted)
         for job, missing in left.values():

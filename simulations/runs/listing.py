@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from simulations.experiments import catalogue
 from simulations.experiments.config_files import config_as_json
-from simulations.runs.code_version import code_version
 from simulations.runs.contents import read_part, read_run
+from simulations.runs.source_code import code_version
 from simulations.store import Store
 from simulations.stored_folder import JSON, DamagedFolderError
 
@@ -18,6 +18,7 @@ __all__ = [
     "Key",
     "ListedRun",
     "State",
+    "addresses_of_runs",
     "current_code",
     "damage",
     "label_of",
@@ -64,7 +65,17 @@ class ListedRun:
     label: str
     is_current: bool
     parts: tuple[str, ...] = ()
-    made: Mapping[str, JSON] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> dict[str, JSON]:
+        """The key of the finished run in the store."""
+        return {
+            "kind": "run",
+            "experiment": self.experiment,
+            "config": dict(self.config),
+            "code": self.code,
+        }
 
 
 def list_runs(store: Store) -> list[ListedRun]:
@@ -105,21 +116,39 @@ def stored_keys(store: Store, kind: str) -> dict[str, Key]:
     return found
 
 
-def damage(store: Store) -> dict[str, str]:
-    """Return what is wrong with damaged entries, by address: runs, parts, and what nobody can read.
+def addresses_of_runs(store: Store) -> list[str]:
+    """Return where runs, parts and checkpoints lie, and what nobody can read.
 
-    Damage to other things that the store keeps is theirs.
+    Other things that the store keeps are left out.
     """
-    found = {}
+    found = []
     for address in store.addresses():
         try:
             key = store.key_at(address)
-            if not isinstance(key, dict) or key.get("kind") not in _KINDS:
-                continue
-            _read(store, key)
+        except DamagedFolderError:
+            found.append(address)
+        except FileNotFoundError:  # removed by another process since it was listed
+            continue
+        else:
+            found += [address] if isinstance(key, dict) and key.get("kind") in _KINDS else []
+    return found
+
+
+def damage(store: Store) -> dict[str, str]:
+    """Return what is wrong with damaged entries among `addresses_of_runs`, by address."""
+    found = {}
+    for address in addresses_of_runs(store):
+        try:
+            key = cast(dict[str, JSON], store.key_at(address))
+            if key["kind"] == "run":
+                read_run(store, key, key.get("config"))
+            elif key["kind"] == "part":
+                read_part(store, key)
+            else:
+                store.get(key)
         except DamagedFolderError as error:
             found[address] = str(error)
-        except FileNotFoundError:  # removed by another process since it was listed
+        except FileNotFoundError:
             continue
     return found
 
@@ -171,10 +200,3 @@ def _listed(
 def _is_whole(key: Key) -> bool:
     names = {"experiment", "config", "code"} | ({"part"} if key["kind"] != "run" else set())
     return names <= set(key)
-
-
-def _read(store: Store, key: Key) -> object:
-    """Read a run, a part or a checkpoint whole."""
-    if key["kind"] == "run":
-        return read_run(store, key, key.get("config"))
-    return read_part(store, key) if key["kind"] == "part" else store.get(dict(key))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulations.experiments.experiment import Experiment
+from simulations.experiments.experiment import Arrays, Experiment
 from simulations.runs.contents import job_of, read_run
 from simulations.runs.execution import Progress, Report, Request, execute
 from simulations.runs.listing import ListedRun, damage, list_runs, stored_keys
@@ -69,6 +69,21 @@ class Runs:
     def list(self) -> builtins.list[ListedRun]:
         """Return what is in the store of every run, finished or not, by experiment and date."""
         return list_runs(self.store)
+
+    def arrays(self, listed: ListedRun) -> Arrays:
+        """Return the arrays of a finished run that `list` names.
+
+        Raises
+        ------
+        DamagedFolderError
+            If it is damaged.
+        FileNotFoundError
+            If it is not finished, or no longer there.
+        """
+        found = read_run(self.store, listed.key, listed.config)
+        if found is None:
+            raise FileNotFoundError(f"{self.store.root} has no finished run {listed.address}")
+        return found.arrays
 
     def verify(self) -> dict[str, str]:
         """Read all that belongs to runs, and return what is wrong, by address."""

@@ -15,7 +15,6 @@ from papers.pathak2023 import (
 from papers.runner import run
 from tests.papers.breakages import BREAKAGES
 
-
 #: Statements on curves: they see no network, and take their time.
 ON_THEORY = {
     statement.id

@@ -38,6 +38,9 @@ CORRECTED = {
     "pathak2023/figure-2-noiseless",
     "pathak2023/weight-scaling-law",
     "pathak2023/weight-shift-law",
+    "pathak2023/algorithm-1-likelihood",
+    "pathak2023/algorithm-1-stopping-rule",
+    "pathak2023/figure-3-oracle",
 }
 
 #: What is printed nowhere.
@@ -46,6 +49,7 @@ BEYOND = {
     "pathak2023/theorem-1-float32",
     "pathak2023/three-layers",
     "pathak2023/two-layers",
+    "pathak2023/algorithm-1-fixed-points",
     "pathak2023/figure-2-least-squares-error",
     "pathak2023/covariate-scaling",
     "pathak2023/shifted-log-odds",

@@ -12,11 +12,11 @@ from simulations.experiments.linear_attention_shifts import SHIFTS, AttentionShi
 from simulations.experiments.random_covariances import RANDOM_COVARIANCES, RandomCovariances
 
 MANY = AttentionShifts(
-    dim=3, correlation=0.4, train_length=6, num_examples=(1, 2, 4, 9, 40), noise_stds=(0.5, 1.5),
-    query_scales=(1.0, 2.0), covariate_scales=(0.5, 1.2), prompts=12_000, bootstrap_trials=2,
+    dim=3, correlation=0.4, train_length=6, num_examples=(1, 2, 4, 9, 40), noise_stds=(1.5,),
+    query_scales=(1.0, 2.0), covariate_scales=(0.5, 1.2), prompts=5_000, bootstrap_trials=2,
 )  # fmt: skip
 RANDOM = RandomCovariances(
-    dim=2, spreads=(2.0, 8.0), train_length=5, num_examples=(1, 3, 10, 40), prompts=30_000,
+    dim=2, spreads=(2.0, 8.0), train_length=5, num_examples=(1, 3, 10, 40), prompts=10_000,
     bootstrap_trials=2,
 )  # fmt: skip
 SMALL = dataclasses.replace(MANY, prompts=40, bootstrap_trials=50)
@@ -34,10 +34,10 @@ def random():
 
 
 def agree(arrays, name):
-    """Sampled and exact errors, at every length; five standard errors are a third of them."""
+    """Sampled and exact errors, at every length; a change by half would be seen."""
     mean, exact, error = (arrays[f"{name}/{key}"] for key in ("mean", "exact", "standard_error"))
     assert np.max(np.abs(mean - exact) / error) < 5
-    assert np.all(5 * error < 0.35 * exact)
+    assert np.all(5 * error < 0.5 * exact)
 
 
 @pytest.mark.parametrize("shift", [name for name in shifts(MANY) if name != "orthogonal"])
@@ -53,7 +53,7 @@ def test_random_covariances_err_by_the_exact_risk(random, spread, trained):
 
 def test_the_first_shift_is_none_and_all_are_there(many):
     assert SHIFTS.parts(MANY) == (
-        "none", "noise-0.5", "noise-1.5", "task-2", "query-1", "query-2", "orthogonal",
+        "none", "noise-1.5", "task-2", "query-1", "query-2", "orthogonal",
         "covariates-0.5", "covariates-1.2",
     )  # fmt: skip
     fields = ("mean", "low", "high", "standard_error")
@@ -88,10 +88,10 @@ def test_least_squares_tolerates_what_the_layer_does_not(many):
     # With noise it has the exact sigma^2 d / (M - d - 1) for M > d + 1, over d, for the covariance
     # of the query.
     M = many["num_examples"]
-    late = M > MANY.dim + 4
-    z = (
-        many["noise-1.5/least_squares/mean"] - 1.5**2 / np.maximum(M - MANY.dim - 1, 1)
-    ) / many["noise-1.5/least_squares/standard_error"]
+    late = MANY.dim + 4 < M
+    z = (many["noise-1.5/least_squares/mean"] - 1.5**2 / np.maximum(M - MANY.dim - 1, 1)) / many[
+        "noise-1.5/least_squares/standard_error"
+    ]
     assert np.all(np.abs(z[late]) < 5)
 
 

@@ -13,20 +13,6 @@ from tests.simulations.parallel.local_cluster import LocalCluster
 NOWHERE = "tcp://127.0.0.1:9"
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    local = LocalCluster(tmp_path_factory.mktemp("cluster"))
-    yield local
-    local.stop()
-
-
-@pytest.fixture
-def two_workers(running):
-    """A cluster with two workers alive, whatever was done to it before."""
-    running.fill()
-    return running
-
-
 def on(local, function, calls):
     found = dict(parallel_map(function, calls, scheduler=local.address))
     assert sorted(found) == list(range(len(calls)))
@@ -91,6 +77,15 @@ def test_what_cannot_be_pickled_fails_with_a_reason(two_workers):
 def test_a_task_that_kills_its_workers_fails(two_workers, tmp_path):
     (outcome,) = on(two_workers, tasks.dies, [(tmp_path, 0, 99)])
     assert "its worker died each time: on 2 workers" in outcome.message
+
+
+def test_closing_the_iterator_takes_back_what_has_not_begun(two_workers):
+    running = parallel_map(tasks.slow, [(0, 1.0)] * 60, scheduler=two_workers.address)
+    next(running)
+    running.close()
+    begin = time.monotonic()
+    assert on(two_workers, tasks.slow, [(5, 0.0)]) == [Done(-5)]
+    assert time.monotonic() - begin < 15  # 59 seconds of work for two
 
 
 # Refusals, one clear error each

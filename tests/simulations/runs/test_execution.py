@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,6 @@ from simulations.experiments.experiment import Experiment
 from simulations.runs import Runs
 from simulations.store import Store
 from tests.simulations.runs.toys import WALK, Walk, pid_of
-
-
-@pytest.fixture
-def runs(tmp_path):
-    return Runs(Store(tmp_path / "store"))
 
 
 def result_bytes(runs: Runs, address: str) -> bytes:
@@ -83,8 +80,6 @@ def test_here_and_on_workers_the_result_is_bitwise_the_same(tmp_path):
 
 
 def test_with_one_job_it_runs_in_this_process(runs):
-    import os
-
     where = dataclasses.replace(WALK, name="toy-pid", compute=pid_of, combine=first_part)
     runs.execute([(where, Walk())], jobs=1)
     assert runs.find(where, Walk()).arrays["pid"] == os.getpid()
@@ -123,8 +118,6 @@ def test_parts_that_are_kept_are_not_computed_again(runs, tmp_path):
 
 
 def stumble(config, part, checkpoint):
-    from pathlib import Path
-
     if part == "walker-1" and Path(config.diary).with_name("trap").exists():
         raise ValueError("a trap")
     return WALK.compute(config, part, checkpoint)
@@ -230,7 +223,7 @@ def test_a_part_goes_on_from_its_checkpoint(runs, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             runs.execute([(WALK, config)], jobs=1)
     assert [run.state for run in runs.list()] == ["unfinished"]
-    (run,) = runs.execute([(WALK, config)], jobs=1).finished
+    assert runs.execute([(WALK, config)], jobs=1).succeeded
     assert (tmp_path / "diary").read_text() == "walker-0 0\nwalker-0 10\n"
     np.testing.assert_array_equal(
         runs.find(WALK, config).arrays["mean"], WALK.run(config)["mean"], strict=True

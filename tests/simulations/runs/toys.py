@@ -57,7 +57,11 @@ def walk(config: Walk, part: str, checkpoint: Checkpoint) -> Arrays:
         time.sleep(config.pause)
         if step % 10 == 9:
             checkpoint.save(np.array([step + 1.0, path]).tobytes())
-    return {"end": np.array(path), "number": np.array([number]), "even": np.array([number % 2 == 0])}
+    return {
+        "end": np.array(path),
+        "number": np.array([number]),
+        "even": np.array([number % 2 == 0]),
+    }
 
 
 def gather(config: Walk, parts: Mapping[str, Arrays]) -> Arrays:
