@@ -303,7 +303,7 @@ _COROLLARY = AverageBound(lambda T, d: (d + 1) * T, _eta)
         "epsilon 1 % less": _COROLLARY._replace(variance=lambda T, d: (d + 1) * T * 99 / 100),
     },
     hypotheses=("x ~ N(0, Lambda), w ~ N(0, I), y = w'x", "the layer at the limit of Theorem 4"),
-    depends_on=("zhang2024/noiseless-bound",),
+    depends_on=("zhang2024/noiseless-bound", "zhang2024/definition-2", "zhang2024/eq-12"),
 )
 def COROLLARY_6(claim: AverageBound, rng: np.random.Generator) -> Evidence:
     """Bound variance and bias, each; then take the least M that is allowed."""

@@ -100,7 +100,7 @@ _TRAINED = TrainedClaim(_inverse_gamma, _least)
         "u_12 not zero": replace(_TRAINED, u12=Fraction(1, 100)),
     },
     hypotheses=("x ~ N(0, Lambda), h(x) = w'x with w ~ N(0, I)", "the squared loss"),
-    depends_on=("zhang2024/lemma-11", "zhang2024/theorem-4", "beyond/layer-minimum"),
+    depends_on=("zhang2024/lemma-11", "beyond/layer-minimum"),
 )
 def DEFINITION_1(claim: TrainedClaim, rng: np.random.Generator) -> Evidence:
     """Differentiate the derived loss of all weights at the claim; let other weights compete."""
@@ -183,7 +183,7 @@ def _spread(lam: list[Fraction], N: int) -> Fraction:
     gam = gamma(lam, N)
     cubes = sum(x**3 / g**2 for x, g in zip(lam, gam, strict=True))
     squares = sum(x**2 / g**2 for x, g in zip(lam, gam, strict=True))
-    return cubes + squares * sum(lam)
+    return Fraction(cubes + squares * sum(lam))
 
 
 _LEARNS = LearningClaim(_bias, lambda lam, N, epsilon: _spread(lam, N) / epsilon)
@@ -277,7 +277,7 @@ class RandomTraining:
 
 
 def _mean_loss(law: Any, loss: Callable[[Any], float]) -> float:
-    return sum(p * loss(lam) for p, lam in law)
+    return float(sum(p * loss(lam) for p, lam in law))
 
 
 def _gamma_array(lam: Any, N: int) -> Any:

@@ -171,7 +171,7 @@ def _evidence(wrong: str, error: float, scope: str) -> Evidence:
     printed=FlowClaim(_flow),
     mutants=_WRONG_FLOWS,
     hypotheses=("x ~ N(0, Lambda), w ~ N(0, I), no noise", "u_12(0) = u_21(0) = 0"),
-    depends_on=("zhang2024/lemma-9", "zhang2024/lemma-30"),
+    depends_on=("zhang2024/lemma-9", "zhang2024/lemma-14", "zhang2024/lemma-30"),
 )
 def LEMMA_10(claim: FlowClaim, rng: np.random.Generator) -> Evidence:
     """Differentiate the derived loss in the directions of letters."""
@@ -248,7 +248,7 @@ def _restricted(s: Plane, curvature: int = 1, drive: int = 1, percent: int = 100
         "u_12 need not be zero": LossClaim(_restricted, frozenset({"q"})),
     },
     hypotheses=("u_12(0) = u_21(0) = 0",),
-    depends_on=("zhang2024/lemma-10",),
+    depends_on=("zhang2024/lemma-10", "zhang2024/lemma-29"),
 )
 def LEMMA_15(claim: LossClaim, rng: np.random.Generator) -> Evidence:
     """The derived loss on the plane is the claim up to a constant, and the constant is tr/2."""

@@ -256,7 +256,8 @@ SquareClaim = Callable[[Matrix, Expression, Matrix], Matrix]
 
 
 def _gamma_lambda(L: Matrix, a: Expression, eye: Matrix, trace: Any = 1) -> Matrix:
-    return (L * (1 + a) + eye * (L.trace() * a * trace)) @ L
+    gamma: Matrix = L * (1 + a) + eye * (L.trace() * a * trace)
+    return gamma @ L
 
 
 @statement(

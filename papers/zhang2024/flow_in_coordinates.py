@@ -87,18 +87,18 @@ class StepClaim:
     Each is a function of U_11, u_{-1}, Lambda and Gamma.
     """
 
-    curved_U: Callable[[Any, Any, Any, Any], Any]
-    pull_U: Callable[[Any, Any, Any, Any], Any]
-    curved_u: Callable[[Any, Any, Any, Any], Any]
-    pull_u: Callable[[Any, Any, Any, Any], Any]
+    curved_block: Callable[[Any, Any, Any, Any], Any]
+    pull_block: Callable[[Any, Any, Any, Any], Any]
+    curved_corner: Callable[[Any, Any, Any, Any], Any]
+    pull_corner: Callable[[Any, Any, Any, Any], Any]
     trace: Any = 1
 
 
 _STEPS = StepClaim(
-    curved_U=lambda U, u, L, G: G @ L @ U @ L * u**2,
-    pull_U=lambda U, u, L, G: L @ L * u,
-    curved_u=lambda U, u, L, G: u * np.trace(G @ L @ U @ L @ U.T),
-    pull_u=lambda U, u, L, G: np.trace(L @ L @ U.T),
+    curved_block=lambda U, u, L, G: G @ L @ U @ L * u**2,
+    pull_block=lambda U, u, L, G: L @ L * u,
+    curved_corner=lambda U, u, L, G: u * np.trace(G @ L @ U @ L @ U.T),
+    pull_corner=lambda U, u, L, G: np.trace(L @ L @ U.T),
 )
 
 
@@ -112,16 +112,18 @@ _STEPS = StepClaim(
     printed=_STEPS,
     mutants={
         "Gamma on the other side of U": replace(
-            _STEPS, curved_U=lambda U, u, L, G: L @ U @ L @ G * u**2
+            _STEPS, curved_block=lambda U, u, L, G: L @ U @ L @ G * u**2
         ),
-        "half of D": replace(_STEPS, curved_U=lambda U, u, L, G: G @ L @ U @ L * (u**2 / 2)),
-        "minus the pull on U": replace(_STEPS, pull_U=lambda U, u, L, G: L @ L * -u),
-        "twice the pull on u": replace(_STEPS, pull_u=lambda U, u, L, G: 2 * np.trace(L @ L @ U)),
+        "half of D": replace(_STEPS, curved_block=lambda U, u, L, G: G @ L @ U @ L * (u**2 / 2)),
+        "minus the pull on U": replace(_STEPS, pull_block=lambda U, u, L, G: L @ L * -u),
+        "twice the pull on u": replace(
+            _STEPS, pull_corner=lambda U, u, L, G: 2 * np.trace(L @ L @ U)
+        ),
         "u^2 in D of u": replace(
-            _STEPS, curved_u=lambda U, u, L, G: u**2 * np.trace(G @ L @ U @ L @ U.T)
+            _STEPS, curved_corner=lambda U, u, L, G: u**2 * np.trace(G @ L @ U @ L @ U.T)
         ),
         "U U, not U U'": replace(
-            _STEPS, curved_u=lambda U, u, L, G: u * np.trace(G @ L @ U @ L @ U)
+            _STEPS, curved_corner=lambda U, u, L, G: u * np.trace(G @ L @ U @ L @ U)
         ),
         "1 % more trace in Gamma": replace(_STEPS, trace=QQ(101, 100)),
         "Gamma without its trace": replace(_STEPS, trace=0),
@@ -146,8 +148,8 @@ def LEMMA_14(claim: StepClaim, rng: np.random.Generator) -> Evidence:
         at = (U, u, L, gamma)
         curved, pull = _averages(d, N)
         for name, found, (of_U, of_u) in (
-            ("D", curved, (claim.curved_U(*at), claim.curved_u(*at))),
-            ("2 E[w'x H] u", pull, (claim.pull_U(*at), claim.pull_u(*at))),
+            ("D", curved, (claim.curved_block(*at), claim.curved_corner(*at))),
+            ("2 E[w'x H] u", pull, (claim.pull_block(*at), claim.pull_corner(*at))),
         ):
             wrong = wrong or s.difference(f"{name} by U_11", found[:-1, :-1], of_U)
             wrong = wrong or s.difference(f"{name} by u_{{-1}}", [found[-1, -1]], [of_u])

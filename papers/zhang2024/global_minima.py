@@ -156,7 +156,7 @@ def _excess(s: Point, sign: int = 1, *, gamma_root: bool = True, u_power: int = 
         "any positive definite Gamma": CompletedSquare(_minimum, _excess, commuting=False),
     },
     hypotheses=("Lambda positive definite", "Gamma commutes with Lambda, as that of Lemma 10 does"),
-    depends_on=("zhang2024/lemma-15",),
+    depends_on=("zhang2024/lemma-15", "zhang2024/lemma-32"),
 )
 def COROLLARY_16(claim: CompletedSquare, rng: np.random.Generator) -> Evidence:
     """Complete the square with symbols; the excess is zero at u = 1, U = Gamma^{-1}."""

@@ -311,7 +311,12 @@ def survey(
         "Assumption 3",
         "sigma^2 |Gamma|_op sqrt(d) < 2",
     ),
-    depends_on=("zhang2024/lemma-10", "zhang2024/lemma-11", "zhang2024/lemma-20"),
+    depends_on=(
+        "zhang2024/lemma-10",
+        "zhang2024/lemma-11",
+        "zhang2024/lemma-20",
+        "zhang2024/definition-1",
+    ),
 )
 def THEOREM_4(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
     """Check the point with symbols, and follow the flow."""
@@ -336,7 +341,12 @@ def THEOREM_4(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
         "Assumption 3, |E Lambda Theta|_F != 0",
         "sigma^2 < 2 |E Lambda Theta|_F^2 / (sqrt(d) E[|Gamma|_op |Lambda|_F^2])",
     ),
-    depends_on=("zhang2024/lemma-21", "zhang2024/lemma-24", "zhang2024/lemma-28"),
+    depends_on=(
+        "zhang2024/lemma-21",
+        "zhang2024/lemma-24",
+        "zhang2024/lemma-28",
+        "zhang2024/definition-7",
+    ),
 )
 def THEOREM_8(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
     """Check the point with symbols, and follow the flow."""

@@ -165,7 +165,12 @@ def _evidence(
     printed=LowerBound(_printed),
     mutants=MUTANTS,
     hypotheses=("Assumption 3", "sigma^2 below the threshold of Lemma 18"),
-    depends_on=("zhang2024/lemma-17", "zhang2024/lemma-18"),
+    depends_on=(
+        "zhang2024/lemma-17",
+        "zhang2024/lemma-18",
+        "zhang2024/lemma-31",
+        "zhang2024/lemma-32",
+    ),
 )
 def LEMMA_19(claim: LowerBound, rng: np.random.Generator) -> Evidence:
     """Compare u with the bound along flow lines."""
@@ -188,7 +193,12 @@ def LEMMA_19(claim: LowerBound, rng: np.random.Generator) -> Evidence:
     printed=LowerBound(_printed),
     mutants=MUTANTS,
     hypotheses=("Assumption 3", "sigma^2 below the threshold of Lemma 26"),
-    depends_on=("zhang2024/lemma-25", "zhang2024/lemma-26"),
+    depends_on=(
+        "zhang2024/lemma-25",
+        "zhang2024/lemma-26",
+        "zhang2024/lemma-31",
+        "zhang2024/lemma-32",
+    ),
 )
 def LEMMA_27(claim: LowerBound, rng: np.random.Generator) -> Evidence:
     """Compare u with the bound along flow lines."""

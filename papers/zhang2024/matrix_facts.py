@@ -11,7 +11,7 @@ where it uses eq. (49): slips that change nothing.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import islice, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -187,10 +187,10 @@ def LEMMA_31(claim: TraceBounds, rng: np.random.Generator) -> Evidence:
     """Try where equality holds, then random matrices; prove the chain by its coefficients."""
     wrong, most = "", 0.0
     for U, V in _pairs(rng):
-        u, v = (np.linalg.svd(M, compute_uv=False) for M in (U, V))
-        third = float(np.sqrt(claim.third_squared(list(u), list(v))))
+        u, v = (np.linalg.svd(M, compute_uv=False).tolist() for M in (U, V))
+        third = float(np.sqrt(claim.third_squared(u, v)))
         chain = [float(np.trace(U.T @ V)), claim.first(u, v), claim.second(u, v), third]
-        steps = [(b - a) / (np.linalg.norm(U) * np.linalg.norm(V)) for a, b in _steps(chain)]
+        steps = [(b - a) / (np.linalg.norm(U) * np.linalg.norm(V)) for a, b in pairwise(chain)]
         most = max(most, -min(steps))
         if not wrong and not min(steps) >= -_ROUNDING:
             told = ", ".join(f"{value:.6g}" for value in chain)
@@ -212,10 +212,6 @@ def LEMMA_31(claim: TraceBounds, rng: np.random.Generator) -> Evidence:
 
 #: Of singular values by numpy.
 _ROUNDING = 1e-13
-
-
-def _steps(chain: list[Any]) -> Iterator[tuple[Any, Any]]:
-    return zip(chain, chain[1:], strict=False)
 
 
 def _pairs(rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
@@ -291,7 +287,7 @@ def _symmetric_psd(M: Any) -> bool:
 
 
 def _part_psd(M: Any) -> bool:
-    """x'Mx >= 0 for all x: of M + M' all principal minors are."""
+    """Tell whether x'Mx >= 0 for all x: of M + M' all principal minors are."""
     S = M + M.T
     return bool(S[0, 0] >= 0 and S[1, 1] >= 0 and S[0, 0] * S[1, 1] >= S[0, 1] ** 2)
 

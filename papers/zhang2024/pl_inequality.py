@@ -204,7 +204,12 @@ _PL_LATEX = (
     printed=FIXED,
     mutants=_mutants(FIXED),
     hypotheses=("Assumption 3", "sigma^2 below the threshold of Lemma 18"),
-    depends_on=("zhang2024/lemma-17", "zhang2024/lemma-19"),
+    depends_on=(
+        "zhang2024/lemma-17",
+        "zhang2024/lemma-19",
+        "zhang2024/eq-45",
+        "zhang2024/eq-46-limit",
+    ),
 )
 def LEMMA_20(claim: Convergence, rng: np.random.Generator) -> Evidence:
     """Follow the library's flow."""
@@ -224,7 +229,12 @@ def LEMMA_20(claim: Convergence, rng: np.random.Generator) -> Evidence:
     printed=RANDOM,
     mutants=_mutants(RANDOM),
     hypotheses=("Assumption 3", "sigma^2 below the threshold of Lemma 26"),
-    depends_on=("zhang2024/lemma-25", "zhang2024/lemma-27"),
+    depends_on=(
+        "zhang2024/lemma-25",
+        "zhang2024/lemma-27",
+        "zhang2024/appendix-c-gradient",
+        "zhang2024/eq-64",
+    ),
 )
 def LEMMA_28(claim: Convergence, rng: np.random.Generator) -> Evidence:
     """Follow the library's flow."""

@@ -29,7 +29,6 @@ from papers.zhang2024.restricted_points import (
     symbolic_entries,
     symbolic_point,
 )
-
 from theory.gradient_flow.solver import solve_flow_from
 
 DIMENSIONS = (1, 2, 3)
@@ -94,7 +93,7 @@ class PlStep:
 
 
 def _inner(s: Point, sign: int = 1) -> Any:
-    """u Lambda^{1/2} U Lambda^{1/2} - Lambda Gamma^{-1}."""
+    """Return K = u Lambda^{1/2} U Lambda^{1/2} - Lambda Gamma^{-1}."""
     root = s.covariance_root
     return root @ s.U @ root * s.u - s.covariance @ s.gamma_inverse * sign
 
@@ -176,8 +175,8 @@ def _wrong_slope(claim: PlStep, d: int) -> str:
     title="From the loss to the distance of u U from Gamma^-1",
     source="Appendix A.4, end of the proof of Lemma 20; scan ambiguous: the kinds of the norms are"
     " not legible; Frobenius norms are read, and operator norms hold as well (the check has both)",
-    latex=r"\|u_{-1}U_{11} - \Gamma^{-1}\|_F^2 \le \|\Gamma^{-1/2}\Lambda^{-1/2}\|^2\,\|\Gamma^{1/2}"
-    r"K\|_F^2\,\|\Lambda^{-1/2}\|^2,\ \|\Gamma^{1/2}K\|_F^2 = 2(\tilde\ell - \min\tilde\ell)",
+    latex=r"\|u_{-1}U_{11} - \Gamma^{-1}\|_F^2 \le \|\Gamma^{-1/2}\Lambda^{-1/2}\|^2\,\|"
+    r"\Gamma^{1/2}K\|_F^2\,\|\Lambda^{-1/2}\|^2,\ \|\Gamma^{1/2}K\|_F^2 = 2(\tilde\ell - \min\tilde\ell)",
     printed=(_traces, _operator_norms),
     mutants={
         "without Gamma^-1": (lambda g, x: sum(1 / v for v in x) ** 2, _operator_norms),
@@ -327,7 +326,12 @@ _LIMIT = LimitClaim(lambda xi, gamma: xi / gamma)
         "u(0) = 1.5 sigma": replace(_LIMIT, balanced=False),
     },
     hypotheses=("Assumption 3, which makes u^2 = |U|^2", "sigma below (58)"),
-    depends_on=("zhang2024/lemma-24", "zhang2024/lemma-25", "zhang2024/lemma-28"),
+    depends_on=(
+        "zhang2024/lemma-24",
+        "zhang2024/lemma-25",
+        "zhang2024/lemma-27",
+        "zhang2024/appendix-c-gradient",
+    ),
 )
 def EQ_64(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
     """Look at the ends of flow lines, with gamma and xi as sums over the covariance's values."""

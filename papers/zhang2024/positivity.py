@@ -229,7 +229,7 @@ def _library(line: Line, threshold: float) -> str:
         ),
     },
     hypotheses=("Assumption 3",),
-    depends_on=("zhang2024/lemma-15",),
+    depends_on=("zhang2024/lemma-15", "zhang2024/lemma-18-start"),
 )
 def LEMMA_18(claim: SmallStart, rng: np.random.Generator) -> Evidence:
     """Bound l(0) in words; put sigma just below the threshold."""
@@ -256,7 +256,7 @@ def LEMMA_18(claim: SmallStart, rng: np.random.Generator) -> Evidence:
         ),
     },
     hypotheses=("Assumption 3", "independent positive eigenvalues with finite third moments"),
-    depends_on=("zhang2024/lemma-21",),
+    depends_on=("zhang2024/lemma-18-start", "zhang2024/lemma-21"),
 )
 def LEMMA_26(claim: SmallStart, rng: np.random.Generator) -> Evidence:
     """Bound l(0) in words; put sigma just below the threshold."""

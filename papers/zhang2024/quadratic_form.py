@@ -91,6 +91,7 @@ def _antisymmetric(E: Any, U: Any) -> tuple[Any, Any]:
         "the query may have a label": FormClaim(_form, labelled=True),
     },
     hypotheses=("the bottom right entry of E, for the label of the query, is 0",),
+    depends_on=("zhang2024/lemma-13",),
 )
 def LEMMA_9(claim: FormClaim, rng: np.random.Generator) -> Evidence:
     """Multiply eqs. (3) and (4) out with a symbol for every entry; then try the library."""

@@ -97,6 +97,7 @@ FactorClaim = Callable[[float], float]
         "1/2 for 1/3": lambda size: (0.5 + size / 2**0.5) / 2,
     },
     hypotheses=("lambda_i exponential of mean 1, x_query ~ N(0, Lambda) given Lambda",),
+    depends_on=("zhang2024/eq-23",),
 )
 def CONDITIONAL_MEAN(claim: FactorClaim, rng: np.random.Generator) -> Evidence:
     """Integrate over lambda with the weight of the query's density."""

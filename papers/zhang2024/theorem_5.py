@@ -133,7 +133,7 @@ _MUTANTS: dict[str, RiskClaim] = {
         "E xx' = Lambda is positive definite; E xy and E y^2 xx' are finite",
         "E y^2 is finite, or both sides are infinite (printed: x Gaussian, E y finite; not needed)",
     ),
-    depends_on=("zhang2024/theorem-5-sigma",),
+    depends_on=("zhang2024/theorem-5-sigma", "zhang2024/appendix-b-terms"),
 )
 def THEOREM_5(claim: RiskClaim, rng: np.random.Generator) -> Evidence:
     """Go through all prompts of finite laws; prove it with symbols; then try the library."""

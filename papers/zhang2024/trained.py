@@ -68,12 +68,12 @@ class Live(NamedTuple):
 
 
 FIXED_RUN = Live(
-    FixedCovarianceTasks(autoregressive(2, 0.1), 4), Assumption3Start(0.4, 1), 0.1, 300, 256, 0.06, 0.06,
-    ("d5", "d20"), 0.03,
+    FixedCovarianceTasks(autoregressive(2, 0.1), 4), Assumption3Start(0.4, 1),
+    0.1, 300, 256, 0.06, 0.06, ("d5", "d20"), 0.03,
 )  # fmt: skip
 EXPONENTIAL_RUN = Live(
-    RandomDiagonalTasks((Exponential(1.0),) * 2, 6), Assumption3Start(0.45, 1), 0.1, 300, 1024, 0.25, np.inf,
-    ("exponential",), 0.04,
+    RandomDiagonalTasks((Exponential(1.0),) * 2, 6), Assumption3Start(0.45, 1),
+    0.1, 300, 1024, 0.25, np.inf, ("exponential",), 0.04,
 )  # fmt: skip
 
 

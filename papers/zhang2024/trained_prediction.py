@@ -1,8 +1,8 @@
 r"""Eqs. (12), (13), (14), (17) and (47): what the trained layer predicts, and its limits.
 
 At the limit of Theorem 4 u U = A = Gamma^{-1}, and eq. (6) is x_query'A (1/M) sum_i y_i x_i: the
-query's own column and the scale of the two matrices drop out. Test prompts have any length M: the layer
-divides by M, not by the N of training.
+query's own column and the scale of the two matrices drop out. Test prompts have any length M: the
+layer divides by M, not by the N of training.
 """
 
 from collections.abc import Callable, Sequence
@@ -201,7 +201,7 @@ def _best(lam: Sequence[Any], cross: Sequence[Any], means: Sequence[Any]) -> lis
         "of order 1/N": BestLinear(_best, training_order=1),
     },
     hypotheses=("E xx' = Lambda is positive definite", "E y^2 and E y^2 xx' are finite"),
-    depends_on=("zhang2024/eq-12", "zhang2024/theorem-5"),
+    depends_on=("zhang2024/eq-12",),
 )
 def EQ_14(claim: BestLinear, rng: np.random.Generator) -> Evidence:
     """Minimise over finite laws in fractions; then the limit of E(yhat - a'x)^2 by pairings."""

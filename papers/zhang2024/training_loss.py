@@ -318,7 +318,8 @@ def _descend(loss: PopulationLoss, start: FlowState, factor: float, steps: int) 
     blocks: list[Array] = [zero, zero, start.U, np.array(start.u)]
     for _ in range(steps):
         gradient = loss.gradient(*blocks)
-        blocks = [b + factor * 2.0 / steps * g for b, g in zip(blocks, gradient, strict=True)]
+        parts = [*gradient[:3], np.asarray(gradient.u_1)]
+        blocks = [b + factor * 2.0 / steps * g for b, g in zip(blocks, parts, strict=True)]
     return blocks
 
 

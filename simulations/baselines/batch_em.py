@@ -59,7 +59,8 @@ class BatchEM(FittedMixture):
         Starts; the run of largest likelihood is kept.
     max_iter, tol
         t_max and epsilon: stop when max_j min_j' |w_j - w_j'(previous)| <= tol. Defaults as in the
-        paper, 20,000 and 0.001: absolute, so give one that suits the scale of your components.
+        paper, 20,000 and 0.001: absolute, so give one that suits the scale of your components. A
+        sigma that is estimated may not move by more either.
     on_iteration
         Called after each iteration with the number of the start and of the iteration.
 
@@ -205,7 +206,8 @@ class BatchEM(FittedMixture):
                     " label, and the likelihood has no maximum; expected fewer components, more"
                     " examples, or a given noise_std"
                 )
-            if converged := _moved(mixture.components, before.components) <= self.tol:
+            moved = _moved(mixture.components, before.components)
+            if converged := max(moved, abs(mixture.noise_std - before.noise_std)) <= self.tol:
                 break
         trace.append(expectation_step(statistics, mixture).log_likelihood)
         return _Run(mixture, trace, converged)

@@ -95,13 +95,14 @@ def least_squares_error(
     """
     k = np.asarray(num_examples, dtype=np.float64)
     unseen = np.maximum(1 - k / dim, 0.0)
-    if noise_std == 0:
+    variance = noise_std**2
+    if variance == 0:
         return unseen
     # Of the singular values: of k rows in R^d or of d columns in R^k, whichever is less.
     rank, gap = np.minimum(k, dim), np.abs(dim - k) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.where(rank == 0, 0.0, np.where(gap > 0, rank / gap, np.inf))
-    return np.asarray(unseen + noise_std**2 / dim * (inverse + 1))
+    return np.asarray(unseen + variance / dim * (inverse + 1))
 
 
 def _predictors(config: MixturePrediction) -> dict[str, Predictor]:

@@ -18,6 +18,7 @@ from simulations.experiments.experiment import Arrays
 __all__ = [
     "Curve",
     "Look",
+    "curve_of",
     "curves_of",
     "draw_curve",
     "family",
@@ -113,15 +114,16 @@ def family(labels: Sequence[str]) -> list[Look]:
     return [Look(label, *look) for label, look in zip(labels, _FAMILY, strict=False)]
 
 
+def curve_of(arrays: Arrays, name: str, axis: str = "num_examples") -> Curve:
+    """Return the curve ``<name>/mean``, with ``/low`` and ``/high``, of a result."""
+    return Curve(arrays[axis], *(arrays[f"{name}/{end}"] for end in ("mean", "low", "high")))
+
+
 def curves_of(arrays: Arrays, axis: str = "num_examples", prefix: str = "") -> Mapping[str, Curve]:
     """Return the curves ``<prefix><name>/mean``, ``/low`` and ``/high`` of a result, by name."""
-    found = {}
-    for key in arrays:
-        if key.startswith(prefix) and key.endswith("/mean"):
-            name = key[len(prefix) : -len("/mean")]
-            mean, low, high = (arrays[f"{prefix}{name}/{end}"] for end in ("mean", "low", "high"))
-            found[name] = Curve(arrays[axis], mean, low, high)
-    return found
+    keys = [key for key in arrays if key.startswith(prefix) and key.endswith("/mean")]
+    names = [key[len(prefix) : -len("/mean")] for key in keys]
+    return {name: curve_of(arrays, f"{prefix}{name}", axis) for name in names}
 
 
 def draw_curve(axes: Axes, curve: Curve, look: Look, gid: str, phase: float = 0.0) -> None:

@@ -84,9 +84,9 @@ def _describe(runs: StoredRuns) -> str:
         f" self-attention at their limits of training with prompt length N = {config.train_length}:"
         f" on these covariances (Theorem 8) and on the covariance I (Theorem 4). Crosses: exact"
         f" risks. Dotted: their limits for M, N to infinity, 1/(k+2) and (k+2)/k^2, which are not"
-        f" 0: no longer prompts, of training or test, bring the errors there. Least squares, exact from M = d on, leaves the axis. {BAND}"
-        f" The errors have heavy tails: a sampled mean is often below the exact risk."
-        f" Seed {config.seed}."
+        f" 0: no longer prompts, of training or test, bring the errors there. Least squares, exact"
+        f" from M = d on, leaves the axis. {BAND} The errors have heavy tails: a sampled mean is"
+        f" often below the exact risk. Seed {config.seed}."
     )
 
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from simulations.drawing.style import INK, VERMILION, page_style
 from simulations.figures.curves import (
+    Curve,
     Look,
-    curves_of,
+    curve_of,
     draw_curve,
     label_ends,
     logarithmic,
@@ -40,7 +41,7 @@ def _draw(runs: StoredRuns) -> Figure:
         for i, (panel, (label, run)) in enumerate(zip(panels, runs.items(), strict=False)):
             _panel(panel, label, run)
             if i % COLUMNS == COLUMNS - 1:
-                curves = curves_of(run.arrays)
+                curves = _curves(run)
                 ends = [(look, float(curves[name].mean[-1])) for name, look in _LOOKS.items()]
                 label_ends(panel, ends, PANEL, room=0.2)
         for panel in panels[len(runs) :]:
@@ -52,8 +53,12 @@ def _draw(runs: StoredRuns) -> Figure:
     return figure
 
 
+def _curves(run: StoredRun) -> dict[str, Curve]:
+    return {name: curve_of(run.arrays, name) for name in _LOOKS}
+
+
 def _panel(panel: Axes, label: str, run: StoredRun) -> None:
-    curves, drawn = curves_of(run.arrays), []
+    curves, drawn = _curves(run), []
     for name, look in _LOOKS.items():
         draw_curve(panel, curves[name], look, gid=f"{label} {name}")
         drawn += [curves[name].low, curves[name].high]

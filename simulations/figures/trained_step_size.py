@@ -1,4 +1,4 @@
-"""Exact gradients: u and U are as near to the limit as the step size allows, u U to rounding."""
+"""Exact gradients: u and U are as near to the limit as the step size allows, u U as time allows."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,7 @@ def export_run(run: ListedRun, arrays: Arrays, path: Path) -> None:
     """
     require_suffix(path)
     if path.suffix == ".npz":
-        buffer = io.BytesIO()
-        np.savez(buffer, **dict(arrays))
-        data = buffer.getvalue()
+        data = _as_npz(arrays)
     else:
         document = {
             "experiment": run.experiment,
@@ -81,6 +80,16 @@ def describe(array: np.ndarray) -> dict[str, JSON]:
         "max": None if greatest is None else greatest.item(),
         "not_finite": int(array.size - finite.size),
     }
+
+
+def _as_npz(arrays: Arrays) -> bytes:
+    """Return what `numpy.savez` writes; that function takes no array of the name ``file``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _as_json(values: Any) -> Any:

@@ -203,38 +203,6 @@ def test_a_given_box_is_kept_and_a_model_is_rebuilt_in_place(iclproof, files):
     assert iclproof("predict", files / "model", files / "prompts.csv").code == 0
 
 
-# figures
-
-
-def test_figures_lists_the_files_that_it_drew(monkeypatch, iclproof, tmp_path):
-    from papers.beyond import figures as beyond_figures
-    from papers.pathak2023 import figures
-    from papers.zhang2024 import figures as flow_figures
-
-    asked = []
-
-    def draw_all(out, **sizes):
-        asked.append((out, sizes))
-        return [out / "a.svg", out / "a.png"]
-
-    def draw_far(out, config):
-        assert config.num_examples == 3
-        return [out / "b.svg"]
-
-    monkeypatch.setattr(figures, "draw_all", draw_all)
-    monkeypatch.setattr(beyond_figures, "draw_far_from_the_box", draw_far)
-    monkeypatch.setattr(flow_figures, "draw_flow_figures", lambda out: [out / "c.svg"])
-    monkeypatch.setattr(beyond_figures, "draw_basins", lambda out: [out / "d.svg"])
-    paths = [str(tmp_path / name) for name in ("a.svg", "a.png", "b.svg", "c.svg", "d.svg")]
-    done = iclproof("figures", "--out", tmp_path, "--num-examples", 3)
-    assert done == (0, "\n".join(paths) + "\n", "")
-    done = iclproof("figures", "--out", tmp_path, "--num-examples", 3, "--json")
-    assert (done.code, json.loads(done.out), done.err) == (0, {"figures": paths}, "")
-    assert asked[0] == asked[1]
-    assert asked[0][0] == tmp_path
-    assert asked[0][1]["num_examples"] == 3
-
-
 # The wrapper
 
 

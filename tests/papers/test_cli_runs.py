@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import sys
+import shutil
 
 import numpy as np
 import pytest
@@ -32,9 +32,18 @@ def runs(tmp_path):
     return Runs(Store(tmp_path / "store"))
 
 
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A store with the smoke preset."""
+    store = Store(tmp_path_factory.mktemp("smoke") / "store")
+    requests = [(WALK, config) for config in WALK.presets["smoke"].values()]
+    assert Runs(store).execute(requests, jobs=1).succeeded
+    return store
+
+
 @pytest.fixture
-def finished(runs):
-    assert runs.execute([(WALK, c) for c in WALK.presets["smoke"].values()], jobs=1).succeeded
+def finished(runs, smoke):
+    shutil.copytree(smoke.root, runs.store.root)
     return runs
 
 
@@ -205,10 +214,10 @@ def test_verify_and_clean(iclproof, finished):
 
 
 def test_the_committed_results_and_another_store_can_be_looked_at(iclproof, runs, tmp_path):
-    (runs_of,) = {tmp_path / "mine"}
-    call = ("runs", "start", "toy-walk", "--jobs", 1, "--store", runs_of, "--json")
-    assert data_of(iclproof(*call))["store"] == str(runs_of)
-    assert len(data_of(iclproof("runs", "list", "--store", runs_of, "--json"))["runs"]) == 1
+    mine = tmp_path / "mine"
+    call = ("runs", "start", "toy-walk", "--jobs", 1, "--store", mine, "--json")
+    assert data_of(iclproof(*call))["store"] == str(mine)
+    assert len(data_of(iclproof("runs", "list", "--store", mine, "--json"))["runs"]) == 1
     assert data_of(iclproof("runs", "list", "--json"))["runs"] == []
     assert not runs.store.root.exists()
     assert data_of(iclproof("runs", "verify", "--committed", "--json"))["passes"]
@@ -232,7 +241,7 @@ BAD = {
     "no key": (["start", "toy-walk", "--set", "seed"], "not of the form name=value"),
     "out of range": (["start", "toy-walk", "--set", "steps=0"], "steps is 0; expected an integer"),
     "wrong type": (["start", "toy-walk", "--set", "steps=a"], "steps is 'a'; expected an integer"),
-    "no jobs": (["start", "toy-walk", "--jobs", "0"], "0 is not in the range"),
+    "no jobs": (["start", "toy-walk", "--jobs", "0"], "Invalid value for '--jobs'"),
     "jobs and a scheduler": (
         ["start", "toy-walk", "--jobs", "1", "--scheduler", "tcp://127.0.0.1:1"],
         "give jobs or a scheduler, not both",
@@ -281,9 +290,8 @@ def test_a_full_disk_gives_one_line(iclproof, runs, monkeypatch):
     )
 
 
-def test_neither_help_nor_the_import_brings_torch(iclproof):
+def test_help_names_every_command(iclproof):
     done = iclproof("runs", "--help")
     assert done.code == 0
     for command in ("experiments", "start", "list", "show", "verify", "clean"):
         assert command in done.out
-    assert "papers.commands.runs" in sys.modules

@@ -10,6 +10,7 @@ STATEMENTS = by_id(zhang2024.STATEMENTS)
 
 #: What fails as printed.
 CORRECTED = {
+    "zhang2024/eq-31",
     "zhang2024/lemma-26-trace",
     "zhang2024/section-4-2-orthogonal-query",
     "zhang2024/section-4-3-conditional-mean",
@@ -18,15 +19,29 @@ CORRECTED = {
 }
 
 #: What the paper uses and prints nowhere.
-BEYOND = {"zhang2024/section-5-1-signature"}
+BEYOND = {
+    "zhang2024/adam-leaves-the-balance",
+    "zhang2024/balance-under-sgd",
+    "zhang2024/figure-1-curves",
+    "zhang2024/figure-1-dashed-line",
+    "zhang2024/mixtures-that-leave",
+    "zhang2024/section-5-1-signature",
+}
 
 #: What is not proved; the rest is.
 GRADES = {
-    "zhang2024/theorem-5-sampled": Grade.SAMPLED,
+    **dict.fromkeys(
+        (f"zhang2024/{name}" for name in ("theorem-5-sampled", "eq-8-sampled", "eq-8-flow")),
+        Grade.SAMPLED,
+    ),
     **dict.fromkeys(
         (
             *(f"zhang2024/lemma-{name}" for name in ("12", "20", "26-trace", "28")),
             *(f"zhang2024/theorem-{number}" for number in (4, 8)),
+            *(f"zhang2024/eq-{number}" for number in (3, 9, 64)),
+            "zhang2024/definition-7",
+            "zhang2024/lemma-18-start",
+            "zhang2024/von-oswald",
             "zhang2024/section-4-2-least-squares",
             "zhang2024/section-4-2-orthogonal-query",
             "zhang2024/section-4-3-conditional-mean",
@@ -38,7 +53,8 @@ GRADES = {
 }
 
 NUMBERED = (
-    *(f"lemma-{number}" for number in (9, 10, 11, 12, 15, *range(17, 22), *range(23, 29), 30)),
+    *(f"definition-{number}" for number in (1, 2, 7)),
+    *(f"lemma-{number}" for number in (*range(9, 16), *range(17, 22), *range(23, 33))),
     *(f"theorem-{number}" for number in (4, 5, 8)),
     *(f"corollary-{number}" for number in (6, 16, 22)),
 )

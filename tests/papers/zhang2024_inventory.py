@@ -41,7 +41,9 @@ INVENTORY: dict[str, Item] = {
     "Section 3.2, softmax attention f_Attn": because(
         "defines the module that eq. (3) simplifies; no result of the paper is about it"
     ),
-    "Section 3.2, W^P W^V and (W^K)'W^Q merged": by("section-3-2-merged-matrices"),
+    "Section 3.2, W^P W^V and (W^K)'W^Q merged": because(
+        "defines the layer that is studied; no equality with softmax attention is claimed"
+    ),
     "Eq. (3)": by("eq-3"),
     "Section 3.2, trained vision transformers have such matrices": because(
         "cites measurements of other networks"

@@ -231,12 +231,6 @@ def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
         read_sweep(tmp_path / "sweep.toml")
 
 
-def test_the_example_is_a_sweep(monkeypatch):
-    monkeypatch.undo()  # the true catalogue
-    points = read_sweep(Path(__file__).parents[2] / "examples" / "sweep.toml")
-    assert len(points) == 4
-
-
 # Sweeps on a cluster
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import norm
@@ -8,7 +8,6 @@ from scipy.stats import norm
 from theory import PromptBatch, RegressionMixture
 from theory.em import PromptStatistics, expectation_step, maximisation_step
 from theory.grouped_examples import GroupedExamples
-
 
 #: d, m, the sizes of groups, a seed.
 SIZES = st.tuples(
@@ -43,6 +42,7 @@ def test_names_are_sorted_and_sizes_counted():
     assert GroupedExamples([[1.0]], [1], np.array(["a"], dtype=object)).names.tolist() == ["a"]
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_the_e_step_is_bayes_rule_with_the_rows_of_each_group(size):
     table, mixture = problem(*size)
@@ -57,6 +57,7 @@ def test_the_e_step_is_bayes_rule_with_the_rows_of_each_group(size):
     assert_allclose(found.log_likelihood, np.sum(np.log(total)), rtol=1e-11, atol=1e-10)
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_the_m_step_is_weighted_least_squares_on_the_rows(size):
     table, mixture = problem(*size)
@@ -74,6 +75,7 @@ def test_the_m_step_is_weighted_least_squares_on_the_rows(size):
     assert_allclose(found.weights, gamma.mean(axis=0), rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_the_likelihood_never_falls_whether_the_noise_level_is_known_or_not(size):
     table, start = problem(*size)

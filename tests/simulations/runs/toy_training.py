@@ -55,12 +55,12 @@ KILLED = [
         TrainingConfig(
             TASKS,
             Assumption3Start(0.4),
-            steps=400,
+            steps=150,
             step_size=0.01,
-            batch_size=256,
+            batch_size=128,
             optimiser=optimiser,
             average_from=0.5,
-            checkpoints=20,
+            checkpoints=10,
         ),
     )
     for optimiser in ("sgd", "adam")

@@ -55,7 +55,7 @@ def walk(config: Walk, part: str, checkpoint: Checkpoint) -> Arrays:
         )
         path += config.scale * float(stream.standard_normal(1000).sum())
         time.sleep(config.pause)
-        if step % 10 == 9:
+        if step % 20 == 9:
             checkpoint.save(np.array([step + 1.0, path]).tobytes())
     return {
         "end": np.array(path),
