@@ -37,17 +37,22 @@ def figures(
     """
     proofs = [] if only else _proof_figures(out, dim, num_components, num_examples, noise_std, seed)
     gallery = _experiment_figures(out, preset, store, only)
+    files = [*proofs, *gallery.files]
+    if gallery.drawn and not only:
+        from simulations.figures.gallery import write_page
+
+        files.append(write_page(out, gallery, preset))
     if as_json:
         print_json(
             {
-                "figures": [str(path) for path in [*proofs, *gallery.files]],
+                "figures": [str(path) for path in files],
                 "experiments": [figure.as_dict() for figure in gallery.drawn],
                 "missing": [missing.as_dict() for missing in gallery.missing],
                 "damaged": list(gallery.damaged),
             }
         )
     else:
-        for path in [*proofs, *gallery.files]:
+        for path in files:
             typer.echo(path)
         for problem in [*gallery.missing, *gallery.damaged]:
             typer.echo(problem, err=True)

@@ -53,7 +53,7 @@ def experiments(as_json: AsJson = False) -> None:
         return
     table = Table("experiment", "title", "source", "presets: labels")
     for e in known:
-        presets = [f"{preset}: {', '.join(configs)}" for preset, configs in e.presets.items()]
+        presets = [f"{preset}: {'; '.join(configs)}" for preset, configs in e.presets.items()]
         table.add_row(*map(Text, (e.name, e.title, e.source, "\n".join(presets))))
     output().print(table)
 

@@ -57,7 +57,7 @@ class Updates:
         Factor of the new components.
     """
 
-    scale: Callable[[arb], arb] = lambda variance: variance
+    scale: Callable[[arb], arb]
     prior: bool = True
     sharpness: int = 1
     power: int = 1
@@ -147,7 +147,7 @@ def _library_step(instance: _Instance) -> RegressionMixture:
     return maximisation_step(statistics, gamma, instance.mixture.noise_std)
 
 
-_CLAIM = Updates()
+_CLAIM = Updates(lambda variance: variance)
 
 
 @statement(
@@ -228,12 +228,12 @@ class Slopes:
         Whether the true components are a fixed point for labels with noise.
     """
 
-    of_weight: Callable[[Any, Any, Any], Any] = lambda n, pi, new: n * new / pi
-    of_component: Callable[[Any], Any] = lambda sigma: 1 / sigma**2
+    of_weight: Callable[[Any, Any, Any], Any]
+    of_component: Callable[[Any], Any]
     rests_at_truth: bool = False
 
 
-_SLOPES = Slopes()
+_SLOPES = Slopes(lambda n, pi, new: n * new / pi, lambda sigma: 1 / sigma**2)
 
 
 @statement(

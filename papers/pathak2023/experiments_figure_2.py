@@ -308,13 +308,14 @@ def LEAST_SQUARES_ERROR(claim: ErrorClaim, rng: np.random.Generator) -> Evidence
         xs = rng.standard_normal((size, k + 1, d))
         ys = xs[:, :-1] @ w + sigma * rng.standard_normal((size, k))
         errors = (LeastSquares().predict(PromptBatch(xs, ys)) - xs[:, -1] @ w) ** 2
-        mean, error = errors.mean(), errors.std(ddof=1) / size**0.5
-        z = float(abs(mean - claim(k, d, sigma**2, w @ w)) / error)
+        mean, error = float(errors.mean()), float(errors.std(ddof=1)) / size**0.5
+        claimed = claim(k, d, sigma**2, float(w @ w))
+        z = abs(mean - claimed) / error
         worst = max(worst, z)
         if not wrong and not z <= Z_LIMIT:
             wrong = (
                 f"d = {d}, k = {k}, sigma = {sigma:g}: the mean error is {mean:.4g} +- {error:.2g},"
-                f" and the claim says {claim(k, d, sigma**2, w @ w):.4g}"
+                f" and the claim says {claimed:.4g}"
             )
     return Evidence(
         not wrong,

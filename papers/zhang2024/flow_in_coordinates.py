@@ -18,7 +18,7 @@ from papers.ledger import Evidence, Grade, statement
 from papers.zhang2024.symbolic_prompt import SymbolicPrompt
 
 #: (d, N) of expectations.
-AVERAGED = ((1, 1), (1, 2), (1, 3), (2, 1))
+AVERAGED = ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2))
 
 
 #: E w_i^n from n = 1, 2, ..., 6.

@@ -76,7 +76,7 @@ _MEAN_LOSS = MeanLoss(
 def EQ_8(claim: MeanLoss, rng: np.random.Generator) -> Evidence:
     """Average u'Hu - w'x, its square and its fourth power with symbols; compare with L."""
     wrong = ""
-    for d, N, plane in ((1, 1, False), (1, 2, False), (2, 1, True), (2, 2, True)):
+    for d, N, plane in ((1, 1, False), (1, 2, False), (2, 1, True)):
         s = SymbolicPrompt(d, N, plane=plane)
         error = s.u @ s.H @ s.u - s.query @ s.task
         second = s.mean([error**2])[0]
@@ -96,7 +96,7 @@ def EQ_8(claim: MeanLoss, rng: np.random.Generator) -> Evidence:
         not wrong,
         Grade.PROVED,
         "E e^2 and E e^4 monomial by monomial, e = u'Hu - w'x; L by words of matrices",
-        "d = 1, N = 1 and 2 for all weights; d = 2 on u_12 = u_21 = 0; B = 1, 2, 5",
+        "d = 1, N = 1 and 2 for all weights; d = 2, N = 1 on u_12 = u_21 = 0; B = 1, 2, 5",
         counterexample=wrong,
     )
 
@@ -180,7 +180,7 @@ class FlowRate:
 
 
 #: B and how often it is drawn, N, the time and the number of steps.
-_SIZES, _REPEATS, _LENGTH, _TIME, _STEPS = (500, 32_000), 15, 3, 1.5, 60
+_SIZES, _REPEATS, _LENGTH, _TIME, _STEPS = (500, 32_000), 15, 3, 1.5, 30
 
 #: Of the observed order, whose standard deviation over seeds is 0.1.
 _ORDER_TOLERANCE = 0.5
@@ -240,8 +240,8 @@ def _over_prompts(B: int, rng: np.random.Generator) -> Array:
     squares = (forms.T @ forms / B).reshape(4, 4, 4, 4)
     pull = (ys[:, -1] @ forms / B).reshape(4, 4)
 
-    def slope(u: Array) -> Array:
-        return np.asarray(-2 * ((squares @ u @ u) @ u - pull @ u))
+    def slope(u: Any) -> Any:
+        return -2 * ((squares @ u @ u) @ u - pull @ u)
 
     u, h = np.array([0.6, 0.0, 0.0, 0.6]), _TIME / _STEPS
     for _ in range(_STEPS):
@@ -260,8 +260,8 @@ class StepClaim:
     factor: float = -1.0
 
 
-#: Numbers of steps, and the tolerance on the observed order.
-_DESCENTS, _DESCENT_TOLERANCE = (100, 200), 0.15
+#: The time, two numbers of steps, and the tolerance on the observed order.
+_DURATION, _DESCENTS, _DESCENT_TOLERANCE = 0.5, (25, 50), 0.15
 
 
 @statement(
@@ -291,21 +291,21 @@ def EQ_9(claim: StepClaim, rng: np.random.Generator) -> Evidence:
         lam = lam / np.trace(lam) + 0.2 * np.eye(d)
         U = root.T @ root
         start = FlowState(0.3 * U / np.linalg.norm(U), 0.3)
-        goal = solve_flow_from(FlowProblem.fixed(lam, N), start)(2.0)
+        goal = solve_flow_from(FlowProblem.fixed(lam, N), start)(_DURATION)
         loss = PopulationLoss(lam, N)
         errors = [_distance(_descend(loss, start, claim.factor, n), goal) for n in _DESCENTS]
         order = float(np.log2(errors[0] / errors[1]))
         worst = max(worst, abs(order - claim.order))
         if not wrong and not abs(order - claim.order) <= _DESCENT_TOLERANCE:
             wrong = (
-                f"d = {d}, N = {N}: after time 2 in {_DESCENTS} steps the distances from the flow"
-                f" are {errors[0]:.4g} and {errors[1]:.4g}, of order {order:.3f}"
+                f"d = {d}, N = {N}: after time {_DURATION} in {_DESCENTS} steps the distances from the"
+                f" flow are {errors[0]:.4g} and {errors[1]:.4g}, of order {order:.3f}"
             )
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
         "the order of the distance between descent on theory.PopulationLoss and the library's flow",
-        f"(d, N) in {cases}, random Lambda and starts, t = 2, {_DESCENTS} steps",
+        f"(d, N) in {cases}, random Lambda and starts, t = {_DURATION}, {_DESCENTS} steps",
         worst,
         _DESCENT_TOLERANCE,
         wrong,
@@ -313,13 +313,14 @@ def EQ_9(claim: StepClaim, rng: np.random.Generator) -> Evidence:
 
 
 def _descend(loss: PopulationLoss, start: FlowState, factor: float, steps: int) -> list[Array]:
-    """Add factor grad L times the step, for time 2, from u_12 = u_21 = 0."""
+    """Add factor grad L times the step, from u_12 = u_21 = 0."""
     zero = np.zeros(loss.dim)
     blocks: list[Array] = [zero, zero, start.U, np.array(start.u)]
     for _ in range(steps):
         gradient = loss.gradient(*blocks)
         parts = [*gradient[:3], np.asarray(gradient.u_1)]
-        blocks = [b + factor * 2.0 / steps * g for b, g in zip(blocks, parts, strict=True)]
+        step = factor * _DURATION / steps
+        blocks = [np.asarray(b + step * g) for b, g in zip(blocks, parts, strict=True)]
     return blocks
 
 

@@ -10,8 +10,8 @@ the error tends to
 which is stored as ``posterior_mean/limit``: sigma^2/d under covariate scaling,
 (1 - alpha)^2 + sigma^2/d under weight scaling for components of norm sqrt(d), and
 (epsilon^2 + sigma^2)/d under a weight shift of at most half the distance between components
-(`papers.pathak2023.experiments_limits` checks them). The paper does not say which sigma Figures 5 to 9
-have; here it is 1, as in Figure 4.
+(`papers.pathak2023.experiments_limits` checks them). The paper does not say which sigma Figures 5
+to 9 have; here it is 1, as in Figure 4.
 """
 
 from __future__ import annotations

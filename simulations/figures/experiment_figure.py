@@ -19,6 +19,11 @@ __all__ = ["ExperimentFigure", "StoredRuns"]
 StoredRuns: TypeAlias = Mapping[str, StoredRun]
 
 
+def every_run(config: object) -> bool:
+    """Tell that the run of a config belongs in the figure, whichever it is."""
+    return True
+
+
 @dataclass(frozen=True)
 class ExperimentFigure:
     """A figure of an experiment.
@@ -44,7 +49,7 @@ class ExperimentFigure:
     experiment: str
     draw: Callable[[StoredRuns], Figure]
     describe: Callable[[StoredRuns], str]
-    shows: Callable[[Any], bool] = lambda config: True
+    shows: Callable[[Any], bool] = every_run
 
     def configs(self, preset: Preset) -> Mapping[str, Any]:
         """Return the configs that the figure draws, by label; empty if the preset has none.

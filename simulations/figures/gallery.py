@@ -13,7 +13,7 @@ from simulations.figures.experiment_figure import ExperimentFigure
 from simulations.figures.supply import Shelf, Source, supply
 from simulations.stored_folder import JSON
 
-__all__ = ["DrawnFigure", "Gallery", "MissingRuns", "draw_gallery"]
+__all__ = ["DrawnFigure", "Gallery", "MissingRuns", "draw_gallery", "write_page"]
 
 #: The page that shows the figures with their captions.
 PAGE = "captions.md"
@@ -104,20 +104,16 @@ class Gallery:
         What they and others lack.
     damaged
         A sentence for each run that is not as it was written; it names the folder.
-    page
-        The page of captions; None if nothing was drawn.
     """
 
     drawn: tuple[DrawnFigure, ...]
     missing: tuple[MissingRuns, ...]
     damaged: tuple[str, ...]
-    page: Path | None
 
     @property
     def files(self) -> list[Path]:
         """Every file that was written."""
-        pages = [] if self.page is None else [self.page]
-        return [path for figure in self.drawn for path in figure.files] + pages
+        return [path for figure in self.drawn for path in figure.files]
 
 
 def draw_gallery(
@@ -128,8 +124,8 @@ def draw_gallery(
 ) -> Gallery:
     """Draw the figures of experiments that have runs on the shelves, with captions.
 
-    Writes NAME.svg, NAME.png and NAME.txt for each, and captions.md for all of this call. A figure
-    with some of its runs shows those.
+    Writes NAME.svg, NAME.png and NAME.txt, the caption, for each. A figure with some of its runs
+    shows those.
 
     Parameters
     ----------
@@ -156,11 +152,14 @@ def draw_gallery(
                 directory, {figure.name: figure.draw(found.runs)}, {figure.name: caption}
             )
             drawn.append(DrawnFigure(figure.name, figure.title, caption, tuple(files), found.found))
-    page = None
-    if drawn:
-        page = directory / PAGE
-        write_whole(page, _page(drawn, preset).encode())
-    return Gallery(tuple(drawn), tuple(missing), tuple(damaged), page)
+    return Gallery(tuple(drawn), tuple(missing), tuple(damaged))
+
+
+def write_page(directory: Path, gallery: Gallery, preset: Preset) -> Path:
+    """Write captions.md, in Markdown, which shows the figures that were drawn; return its path."""
+    path = directory / PAGE
+    write_whole(path, _page(gallery.drawn, preset).encode())
+    return path
 
 
 def _missing(figure: ExperimentFigure, labels: Sequence[str], preset: Preset) -> MissingRuns:

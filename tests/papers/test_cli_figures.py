@@ -10,7 +10,7 @@ from simulations.runs import Runs
 from simulations.store import Store
 
 NAME = "pathak2023-figure-7"
-FILES = [f"{NAME}.svg", f"{NAME}.png", f"{NAME}.txt", "captions.md"]
+FILES = [f"{NAME}.svg", f"{NAME}.png", f"{NAME}.txt"]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,15 @@ def test_one_figure_is_drawn_from_the_store_without_proofs(iclproof, proofs, sto
     assert figure["caption"] == (tmp_path / FILES[2]).read_text().rstrip("\n")
     assert figure["sources"]["m=3"]["from"] == "the store"
     assert len(figure["sources"]["m=3"]["address"]) == 64
+
+
+def test_all_figures_come_with_a_page_of_captions(iclproof, proofs, store, tmp_path):
+    done = iclproof("figures", "--out", tmp_path, "--store", store, "--preset", "smoke")
+    assert done.code == 0
+    drawn = [str(tmp_path / name) for name in (*FILES, "captions.md")]
+    assert done.out.splitlines()[-4:] == drawn
+    assert f"]({NAME}.svg)" in (tmp_path / "captions.md").read_text()
+    assert "zhang2024-figure-1: no run of figure-1; make it with" in done.err
 
 
 def test_committed_results_are_drawn_where_the_store_has_none(

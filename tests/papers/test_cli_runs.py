@@ -62,7 +62,7 @@ def test_experiments_are_listed_with_presets_and_labels(iclproof):
     }
     assert second["experiment"] == "toy-wander"
     shown = iclproof("runs", "experiments").out
-    for word in ("toy-walk", "Random walks", "smoke: short, long", "laptop: two"):
+    for word in ("toy-walk", "Random walks", "smoke: short; long", "laptop: two"):
         assert word in shown
 
 

@@ -75,6 +75,23 @@ def test_verify_names_every_damaged_entry_and_remove_takes_it_away(tmp_path):
     assert (tmp_path / "README").exists()
 
 
+def test_entries_are_reached_by_address_too(tmp_path):
+    store = Store(tmp_path)
+    assert store.addresses() == []
+    for key in ("a", "b"):
+        store.put(key, FILES)
+    assert store.addresses() == sorted(map(Store.address, "ab"))
+    assert store.key_at(Store.address("a")) == "a"
+    (tmp_path / Store.address("a") / "manifest.json").write_text("{")
+    with pytest.raises(DamagedFolderError, match=r"manifest\.json is damaged"):
+        store.key_at(Store.address("a"))
+    with pytest.raises(FileNotFoundError, match="there is no stored folder"):
+        store.key_at(Store.address("c"))
+    for key in "aac":
+        store.remove_at(Store.address(key))
+    assert store.addresses() == [Store.address("b")]
+
+
 def test_an_entry_that_lies_aside_is_still_an_entry(tmp_path):
     store = Store(tmp_path)
     path = store.put("key", FILES)

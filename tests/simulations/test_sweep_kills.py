@@ -67,16 +67,19 @@ assert status == 0, status
 whole = time.perf_counter() - begin
 
 draw = random.Random(seed)
+plan = draw.sample(["group", "leader", "worker"] * 4, 10)
 kills = []
 for root in (folder / f"killed-{number}" for number in count()):
     leader = start(root)
     while len(kills) < 10:
         time.sleep(draw.uniform(0.1, 0.6) * whole)
-        kind = draw.choice(["group", "leader", "worker"])
-        if kind == "worker" and (alive := workers(leader)):
-            os.kill(draw.choice(alive), signal.SIGKILL)
-            kills.append(kind)
-            continue
+        kind = plan[len(kills)]
+        if kind == "worker":
+            if alive := workers(leader):
+                os.kill(draw.choice(alive), signal.SIGKILL)
+                kills.append(kind)
+                continue
+            kind = "leader"
         os.killpg(leader, signal.SIGKILL) if kind == "group" else os.kill(leader, signal.SIGKILL)
         status = end(leader)
         if os.WIFEXITED(status):
@@ -105,7 +108,7 @@ def test_ten_kills_of_a_sweep_lose_nothing_and_leave_nothing(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")

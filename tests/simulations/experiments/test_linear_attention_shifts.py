@@ -34,7 +34,7 @@ def random():
 
 
 def agree(arrays, name):
-    """Sampled and exact errors, at every length; a change by half would be seen for long prompts."""
+    """Sampled and exact errors, at every length; a change by half of long ones would be seen."""
     mean, exact, error = (arrays[f"{name}/{key}"] for key in ("mean", "exact", "standard_error"))
     assert np.max(np.abs(mean - exact) / error) < 5
     assert 5 * error[-1] < 0.5 * exact[-1]

@@ -150,7 +150,7 @@ def test_presets_have_the_papers_shifts():
             assert {c.noise_std for c in configs} == {1.0}
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     shifts=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=4, unique=True),
     config_type=st.sampled_from(TYPES),

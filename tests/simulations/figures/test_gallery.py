@@ -9,7 +9,7 @@ import pytest
 
 from simulations.experiments.catalogue import find_experiment
 from simulations.figures.catalogue import find_figure
-from simulations.figures.gallery import draw_gallery
+from simulations.figures.gallery import draw_gallery, write_page
 from simulations.figures.supply import Shelf, supply
 from simulations.runs import Runs
 from simulations.store import Store
@@ -77,7 +77,7 @@ def test_runs_of_earlier_code_are_drawn_and_marked(old, tmp_path):
 def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
     empty = Runs(Store(tmp_path / "none"))
     gallery = draw_gallery(tmp_path / "out", [SEVEN, THREE], "smoke", shelves(empty))
-    assert (gallery.drawn, gallery.damaged, gallery.page, gallery.files) == ((), (), None, [])
+    assert (gallery.drawn, gallery.damaged, gallery.files) == ((), (), [])
     assert [str(missing) for missing in gallery.missing] == [
         "pathak2023-figure-7: no run of m=3; make it with:"
         " iclproof runs start pathak2023-figure-7 --preset smoke",
@@ -121,8 +121,9 @@ def test_files_and_page_are_written_and_name_the_run(new, tmp_path):
     gallery = draw_gallery(out, [SEVEN], "smoke", shelves(new))
     (figure,) = gallery.drawn
     names = [f"pathak2023-figure-7.{kind}" for kind in ("svg", "png", "txt")]
-    assert [path.name for path in gallery.files] == [*names, "captions.md"]
+    assert [path.name for path in gallery.files] == names
     assert sorted(out.iterdir()) == sorted(gallery.files)
+    assert write_page(out, gallery, "smoke") == out / "captions.md"
     assert (out / names[2]).read_text() == f"{figure.caption}\n"
     address = figure.sources["m=3"].run.address
     page = (out / "captions.md").read_text()
@@ -138,5 +139,5 @@ def test_files_and_page_are_written_and_name_the_run(new, tmp_path):
 
 def test_captions_are_shown_by_markdown_as_they_are(new, tmp_path):
     odd = dataclasses.replace(SEVEN, describe=lambda runs: "|u*| and U_F, x^2 < y.")
-    draw_gallery(tmp_path, [odd], "smoke", shelves(new))
+    write_page(tmp_path, draw_gallery(tmp_path, [odd], "smoke", shelves(new)), "smoke")
     assert r"\|u\*\| and U\_F, x\^2 \< y." in (tmp_path / "captions.md").read_text()
