@@ -24,7 +24,7 @@ from constructions.planning import Planner, num_basis_columns
 from constructions.reports import CircuitReport
 from constructions.stream import ResidualStream
 from constructions.values import Value
-from constructions.winged import WingedSquare
+from constructions.winged import WING_ROWS, WingedSquare
 from theory import PromptBatch
 
 #: Prompts that go through the network at once: more fall out of the processor's cache.
@@ -98,8 +98,6 @@ class CompiledCircuit(Transformer):
     ) -> None:
         if winged is not None and not prefix_columns:
             raise ValueError("squares with wings need prefix_columns: their neurons have no gates")
-        if winged is not None and dtype != torch.float64:
-            raise ValueError(f"dtype is {dtype}: squares with wings are made for torch.float64")
         epsilon = machine_epsilon(dtype)
         validate(circuit)
         folded = fold_linear(unroll(circuit) if wide else circuit)
@@ -109,8 +107,10 @@ class CompiledCircuit(Transformer):
                 ["it has neither attention nor products: its output is a linear map of the prompt"]
             )
         ranges = Ranges(folded)
-        precise = winged is not None
-        allocation = allocate(folded, layers, ranges, share=prefix_columns, spread=precise)
+        # In float32 gelu rounds more than the sums that rows of their own would shorten.
+        precise = winged is not None and dtype == torch.float64
+        spread = 1 if winged is None or not precise else len(winged.core.scales) + WING_ROWS
+        allocation = allocate(folded, layers, ranges, share=prefix_columns, spread=spread)
         basis = num_basis_columns(folded)
         stream = ResidualStream(
             allocation.labelled(),
@@ -121,7 +121,7 @@ class CompiledCircuit(Transformer):
             prefix=prefix_columns,
             gated=not prefix_columns,
         )
-        planner = Planner(folded, ranges, allocation, stream, precise)
+        planner = Planner(folded, ranges, allocation, stream, winged is not None, precise)
         plans = planner.plan(layers)
         answers = planner.forms(folded.output)
         gadget = gadget_for(dtype) if square is None else square

@@ -2,8 +2,9 @@
 
 The formulas count rows, heads and neurons of what the compiler builds, without building it; the
 tests compare them with built networks. d is the dimension, m the number of components, K the most
-examples, n the order of the square gadget (2n neurons a square), and e = min(d, m): the last step
-multiplies x with a mixture of components, as d products or as m, whichever are fewer.
+examples, n the order of the square gadget (2n neurons a square), w the wings of the squares of
+residuals (2w more; three layers in float32), and e = min(d, m): the last step multiplies x with
+a mixture of components, as d products or as m, whichever are fewer.
 
 * Three layers: d token rows; m rows that the previous column's <w_j, x> and, later, the mixture
   share; m squares, m scores, the answer; m unit vectors and 13 other constants.
@@ -13,7 +14,7 @@ multiplies x with a mixture of components, as d products or as m, whichever are 
 A prior that is not uniform takes one constant row more, or, line by line, m rows and a layer.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import log, pi, sqrt
 from typing import Literal
 
@@ -130,6 +131,7 @@ def cost(
     *,
     design: Design,
     order: int = 10,
+    wings: int = 0,
     prior: bool = False,
 ) -> Cost:
     """Return what a network costs, for any noise and box.
@@ -141,7 +143,12 @@ def cost(
     design
         How it is built.
     order
-        n >= 1 of the square gadget, its number of scales; 10 is the default in float64.
+        n >= 1 of the square gadget, its number of scales; the default is 10 in float64, and 6 in
+        float32.
+    wings
+        w >= 0 of the squares of residuals, in three layers: none is the default in float64, about
+        7.6 ln(B / sigma) - 16 in float32 for residuals up to B. (Where a tolerance makes float64
+        take wings, squares are spread over rows, too; that is not counted here.)
     prior
         Whether the prior weights differ.
 
@@ -159,6 +166,8 @@ def cost(
         for name, value in {**sizes, "order": order}.items()
         if value < 1
     ]
+    if wings < 0 or (wings > 0 and design != "three layers"):
+        problems.append(f"wings is {wings}, expected 0 or more, and 0 but for three layers")
     if design not in DESIGNS:
         problems.append(f"design is {design!r}, expected one of {', '.join(DESIGNS)}")
     if problems:
@@ -166,6 +175,10 @@ def cost(
     prior = prior and num_components > 1
     build = {"three layers": _three_layers, "two layers": _two_layers}.get(design, _line_by_line)
     width, layers = build(dim, num_components, max_examples, order, prior)
+    if wings:
+        first = layers[0]
+        neurons = first.feed_forward_width + 2 * wings * num_components
+        layers[0] = replace(first, feed_forward_width=neurons)
     return Cost(design, width, 2 * max_examples + 2 + num_components, tuple(layers))
 
 

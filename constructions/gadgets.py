@@ -7,13 +7,10 @@ et al. 2023 (arXiv 2211.15661) which pathak2023 cites; the constants and bounds 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import cos, factorial, pi, prod, sin, sqrt
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linprog
-from scipy.special import erf
 
 #: A logit gap after which exp underflows to exactly 0 in float64 (at 746) and float32 (at 104).
 HARD_GAP = 800.0
@@ -80,52 +77,6 @@ def square_gadget(order: int, relative_error: float) -> SquareGadget:
         for a in nodes
     ]
     return SquareGadget(scales, np.array(extrapolation), relative_error)
-
-
-@lru_cache(maxsize=8)
-def least_amplified_square(largest_scale: float, relative_error: float) -> SquareGadget:
-    """Return the gadget that amplifies rounding least among those within a relative error.
-
-    Minimises sum_i |c_i| s_i subject to |sum_i c_i psi(s_i t) / t^2 - 1| <= e on a grid of t in
-    (0, 1], over scales up to the largest: a linear program, of which few scales survive. Where
-    rounding decides (float32) it halves the error of `square_gadget`; errors near float64's own
-    rounding are out of the solver's reach.
-
-    Parameters
-    ----------
-    largest_scale
-        The largest s_i, at least 1.
-    relative_error
-        e, between 1e-7 and 1e-1.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
-    """
-    if not (largest_scale >= 1 and 1e-7 <= relative_error <= 0.1):
-        raise ValueError(
-            f"least_amplified_square: largest_scale {largest_scale} and relative_error "
-            f"{relative_error}; expected at least 1, and 1e-7 to 0.1"
-        )
-    t = np.concatenate([np.linspace(0.004, 1, 250), np.geomspace(1e-4, 4e-3, 20)])
-    scales = np.geomspace(0.2, largest_scale, 120)
-    # With b = |c| s the columns are erf(s t / sqrt 2) / t, and the objective is the sum of b.
-    columns = erf(t[:, None] * scales / sqrt(2)) / t[:, None]
-    signed = np.hstack([columns, -columns])
-    above, below = np.full(len(t), 1 + relative_error), np.full(len(t), relative_error - 1)
-    solution = linprog(
-        np.ones(2 * len(scales)),
-        A_ub=np.vstack([signed, -signed]),
-        b_ub=np.concatenate([above, below]),
-        bounds=(0, None),
-        method="highs",
-    )
-    if solution.x is None:
-        raise ValueError(f"least_amplified_square: no gadget found ({solution.message})")
-    weights = solution.x[: len(scales)] - solution.x[len(scales) :]
-    kept = np.abs(weights) > 1e-9
-    return SquareGadget(scales[kept], weights[kept] / scales[kept], relative_error)
 
 
 def previous_column_gain(num_columns: int) -> float:

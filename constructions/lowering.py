@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from constructions.architecture import LayerWeights
-from constructions.gadgets import GATE, SquareGadget, least_amplified_square, square_gadget
+from constructions.gadgets import GATE, SquareGadget, square_gadget
 from constructions.layer_plan import (
     Affine,
     Aside,
@@ -25,14 +25,14 @@ from constructions.layer_plan import (
     partial_sums,
 )
 from constructions.stream import ResidualStream
-from constructions.winged import WingedSquare
+from constructions.winged import SINGLE, WingedSquare, fitted_square
 
 Row = Float[np.ndarray, " p"]
 
 
 def gadget_for(dtype: torch.dtype) -> SquareGadget:
     """Return the square that balances truncation and rounding in a float type."""
-    return square_gadget(10, 1e-15) if dtype == torch.float64 else least_amplified_square(8.0, 2e-6)
+    return square_gadget(10, 1e-15) if dtype == torch.float64 else fitted_square(SINGLE)
 
 
 def lower(
@@ -177,15 +177,19 @@ class _Neurons:
             self._add_square((left - right) / 2, -area, local)
 
     def _add_winged(self, local: Product, aside: Aside, winged: WingedSquare) -> None:
-        """Add t^2 in natural units: each pair of the core to a row, wings to the rows after."""
+        """Add t^2 in natural units: each pair of the core to a row, wings to the rows after.
+
+        If there is only one row, all goes there.
+        """
         form = self._read(local.left, self.stream.bypass)
         rows = [local.targets, *aside.rows]
-        core = (winged.core.scales, winged.core.coefficients)
-        for scale, coefficient, targets in zip(*core, rows, strict=False):
+        pairs = len(winged.core.scales)
+        core = (winged.core.scales, winged.core.coefficients, rows if aside.rows else rows * pairs)
+        for scale, coefficient, targets in zip(*core, strict=False):
             scaled = {row: c * coefficient for row, c in targets.items()}
             self._add_pair(scale * form, float(scale), None, scaled, odd=False)
         threshold = self._read({aside.one: 1.0}, self.stream.bypass)
-        columns = [self._column(targets) for targets in rows[len(winged.core.scales) :]]
+        columns = [self._column(targets) for targets in rows[pairs:] or rows]
         wings = (winged.shifts, winged.slopes, winged.coefficients)
         for k, (shift, slope, coefficient) in enumerate(zip(*wings, strict=True)):
             for side in (slope, -slope):

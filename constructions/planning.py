@@ -49,7 +49,9 @@ class Planner:
     stream
         The residual stream; gains the constant rows that are needed.
     winged
-        Whether squares have wings, and sums of a prompt's entries are added up in parts.
+        Whether squares have wings.
+    in_parts
+        Whether sums of a prompt's entries are added up in parts.
     """
 
     circuit: Circuit
@@ -57,6 +59,7 @@ class Planner:
     allocation: Allocation
     stream: ResidualStream
     winged: bool = False
+    in_parts: bool = False
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:
@@ -168,7 +171,7 @@ class Planner:
         ]
         if stream.before:
             logits.append(self._sink({stream.one(): -(HARD_GAP + gain)}, wire.columns, gain))
-        in_parts = self.winged and isinstance(wire.source, Affine) and len(wire.source.terms) == 1
+        in_parts = self.in_parts and isinstance(wire.source, Affine) and len(wire.source.terms) == 1
         return Head(tuple(logits), self._values(wire, self.forms(wire.source)), in_parts)
 
     @_head.register

@@ -16,32 +16,78 @@ from scipy.special import erf, ndtr
 
 from constructions.gadgets import SquareGadget
 
-#: gelu(x) is exactly 0 in float64 for x <= -9 (measured: -8.38); wings keep a little more away.
-SILENT = 9.05
 
-#: |t| up to which the core is alone, in units of the size that t usually has.
-ALONE = 1.5
+@dataclass(frozen=True)
+class SquarePlan:
+    """How squares are made for a float type: how many neurons, how wide, how far apart.
 
-#: No wing is heard before this part of its theta.
-EARLIEST = 0.35
+    Parameters
+    ----------
+    silent
+        gelu(x) is taken to be exactly 0 for x <= -silent: a little more than certificates assume.
+    alone
+        |t| up to which the core is alone, in units of the size that t usually has.
+    first
+        The first theta, in units of ``alone``.
+    earliest
+        No wing is heard before this part of its theta.
+    step
+        The distance of two wings, in widths 1/s; more leaves ripples.
+    beyond
+        Wings are needed up to where they are this many widths beyond the reach.
+    pairs, scale
+        Pairs of the core, and the largest scale, in units of 1 / (2 ``alone``).
+    pair_ridge, wing_ridge
+        What keeps weights small where they hardly matter: those of pairs, and those of wings.
+    """
 
-#: The distance of two wings, in widths 1/s; more leaves ripples.
-STEP = 0.7
+    silent: float
+    alone: float
+    first: float
+    earliest: float
+    step: float
+    beyond: float
+    pairs: int
+    scale: float
+    pair_ridge: float
+    wing_ridge: float
 
-#: The first theta, in units of `ALONE`.
-FIRST = 1.35
+    def scales(self) -> Float[np.ndarray, " pairs"]:
+        """Scales of the pairs for |t| <= 1: Chebyshev's nodes, as in `square_gadget`."""
+        nodes = (2 * np.arange(1, self.pairs + 1) - 1) * pi / (4 * self.pairs)
+        return self.scale * np.sin(nodes)
 
-#: Wings are needed up to where they are this many widths beyond the reach.
-BEYOND = 6.0
 
-#: Pairs of the core, and its largest scale, in units of 1 / (2 `ALONE`): A and ripples are small.
-CORE_PAIRS, CORE_SCALE = 8, 1.5
+#: For float64: errors are a few units of rounding. gelu vanishes from -8.38 on (measured).
+DOUBLE = SquarePlan(
+    silent=9.05,
+    alone=1.5,
+    first=1.35,
+    earliest=0.35,
+    step=0.7,
+    beyond=6.0,
+    pairs=8,
+    scale=1.5,
+    pair_ridge=1e-14,
+    wing_ridge=1e-15,
+)
 
-#: Rows of the stream that wings take turns with; every pair of the core has one of its own.
+#: For float32: errors are 1e-7 near 0 and 5e-7 far out. gelu vanishes from -5.55 on (measured).
+SINGLE = SquarePlan(
+    silent=6.05,
+    alone=6.0,
+    first=2.0,
+    earliest=0.2,
+    step=1.1,
+    beyond=2.0,
+    pairs=6,
+    scale=2.6,
+    pair_ridge=1e-8,
+    wing_ridge=1e-9,
+)
+
+#: Where a square is spread over rows, wings take turns with this many; pairs have one each.
 WING_ROWS = 2
-
-#: What keeps weights small where they hardly matter: those of pairs, and those of wings.
-PAIR_RIDGE, WING_RIDGE = 1e-14, 1e-15
 
 
 @dataclass(frozen=True)
@@ -70,12 +116,13 @@ class WingedSquare:
         return 2 * (len(self.core.scales) + len(self.shifts))
 
 
-def winged_square(unit: float, reach: float) -> WingedSquare:
+def winged_square(unit: float, reach: float, plan: SquarePlan = DOUBLE) -> WingedSquare:
     """Return the square of arguments up to a reach whose usual size is a unit.
 
-    Coefficients are fitted by least squares to t^2, relative to t^2, in float64: errors are a few
-    units of rounding. The size of everything but the reach is fixed, so that it takes about
-    13 ln(reach / unit) wings.
+    Coefficients are fitted by least squares to t^2, relative to t^2, in float64. The size of
+    everything but the reach is fixed: wings number about 20 ln(reach / unit) + 5 with the plan for
+    float64, where errors are a few units of rounding, and 7.6 ln(reach / unit) - 16 with that for
+    float32.
 
     Parameters
     ----------
@@ -83,6 +130,8 @@ def winged_square(unit: float, reach: float) -> WingedSquare:
         The usual size of |t|, > 0: the noise, for residuals.
     reach
         The largest |t|.
+    plan
+        How it is made.
 
     Raises
     ------
@@ -91,7 +140,7 @@ def winged_square(unit: float, reach: float) -> WingedSquare:
     """
     if not (0 < unit < np.inf and 0 < reach < np.inf):
         raise ValueError(f"winged_square: unit {unit} and reach {reach}; expected positive numbers")
-    fitted = _fitted(max(reach / unit, 2 * ALONE))
+    fitted = _fitted(max(reach / unit, 2 * plan.alone), plan)
     return WingedSquare(
         SquareGadget(
             fitted.core.scales / unit,
@@ -106,30 +155,31 @@ def winged_square(unit: float, reach: float) -> WingedSquare:
 
 
 @lru_cache(maxsize=8)
-def _fitted(reach: float) -> WingedSquare:
+def _fitted(reach: float, plan: SquarePlan) -> WingedSquare:
     """The gadget in units of ``unit``."""
-    nodes = (2 * np.arange(1, CORE_PAIRS + 1) - 1) * pi / (4 * CORE_PAIRS)
-    scales = CORE_SCALE / (2 * ALONE) * np.sin(nodes)
-    shifts, slopes = _places(reach)
-    t = np.concatenate([np.linspace(ALONE / 50, ALONE, 60), np.geomspace(ALONE, reach, 1200)])
+    alone, scales = plan.alone, plan.scales() / (2 * plan.alone)
+    shifts, slopes = _places(reach, plan)
+    t = np.concatenate([np.linspace(alone / 50, alone, 60), np.geomspace(alone, reach, 1200)])
     inputs = (t[:, None] - shifts) * slopes
-    wings = np.where(inputs > -SILENT, inputs * ndtr(inputs), 0.0) / slopes
+    wings = np.where(inputs > -plan.silent, inputs * ndtr(inputs), 0.0) / slopes
     columns = np.hstack([t[:, None] * erf(np.outer(t, scales) / sqrt(2)), wings]) / t[:, None] ** 2
-    ridge = np.repeat([PAIR_RIDGE, WING_RIDGE], [CORE_PAIRS, len(shifts)])
+    ridge = np.repeat([plan.pair_ridge, plan.wing_ridge], [plan.pairs, len(shifts)])
     weights, off = fit(columns, ridge)
-    core = SquareGadget(scales, weights[:CORE_PAIRS] / scales, off)
-    return WingedSquare(core, shifts, slopes, weights[CORE_PAIRS:] / slopes, reach)
+    core = SquareGadget(scales, weights[: plan.pairs] / scales, off)
+    return WingedSquare(core, shifts, slopes, weights[plan.pairs :] / slopes, reach)
 
 
-def _places(reach: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Shifts and slopes: each as wide as its silence up to `ALONE` and `EARLIEST` permits."""
+def _places(
+    reach: float, plan: SquarePlan
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Shifts and slopes: each as wide as its silence, up to ``alone`` and ``earliest``, permits."""
     shifts, slopes = [], []
-    place, width = FIRST * ALONE, 0.0
-    while place - BEYOND * width <= reach:
-        width = min(place - ALONE, (1 - EARLIEST) * place) / SILENT
+    place, width = plan.first * plan.alone, 0.0
+    while place - plan.beyond * width <= reach:
+        width = min(place - plan.alone, (1 - plan.earliest) * place) / plan.silent
         shifts.append(place)
         slopes.append(1 / width)
-        place += STEP * width
+        place += plan.step * width
     return np.array(shifts), np.array(slopes)
 
 
@@ -149,12 +199,11 @@ def fit(
     return weights, float(np.abs(wide @ weights - 1).max())
 
 
-@lru_cache(maxsize=1)
-def fitted_square() -> SquareGadget:
-    """Return a square on |t| <= 1 of as many pairs as the core's, fitted the same way."""
-    nodes = (2 * np.arange(1, CORE_PAIRS + 1) - 1) * pi / (4 * CORE_PAIRS)
-    scales = CORE_SCALE * np.sin(nodes)
+@lru_cache(maxsize=4)
+def fitted_square(plan: SquarePlan = DOUBLE) -> SquareGadget:
+    """Return a square on |t| <= 1 of as many pairs as a plan's core, fitted the same way."""
+    scales = plan.scales()
     t = np.linspace(0.002, 1, 500)
     columns = erf(np.outer(t, scales) / sqrt(2)) / t[:, None]
-    weights, off = fit(columns, np.full(CORE_PAIRS, PAIR_RIDGE))
+    weights, off = fit(columns, np.full(plan.pairs, plan.pair_ridge))
     return SquareGadget(scales, weights / scales, off)

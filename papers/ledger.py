@@ -9,11 +9,14 @@ right one and reject the others. A check that lets a mutant live is a failing ch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 C = TypeVar("C")
+
+#: How much is checked: what every change is tested by, or with more sizes, instances and seeds.
+Tier: TypeAlias = Literal["quick", "full"]
 
 
 class Grade(StrEnum):
@@ -151,6 +154,9 @@ class Statement(Generic[C]):
         The check.
     beyond
         Whether the statement is ours, about the paper's subject, and printed nowhere.
+    full
+        The check of the full tier: as `check`, with a wider scope. Without one the full tier runs
+        `check` with several seeds.
     """
 
     id: str
@@ -164,6 +170,7 @@ class Statement(Generic[C]):
     mutants: Mapping[str, C]
     check: Check[C]
     beyond: bool = False
+    full: Check[C] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a statement whose check could not be seen to fail."""
@@ -183,6 +190,7 @@ def statement(
     hypotheses: tuple[str, ...] = (),
     depends_on: tuple[str, ...] = (),
     beyond: bool = False,
+    full: Check[C] | None = None,
 ) -> Callable[[Check[C]], Statement[C]]:
     """Turn a check function into a `Statement`; see there for the arguments."""
 
@@ -199,6 +207,7 @@ def statement(
             mutants=mutants,
             check=check,
             beyond=beyond,
+            full=full,
         )
 
     return decorate

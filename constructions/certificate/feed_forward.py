@@ -100,8 +100,9 @@ class FeedForward:
         """The same for squares with wings, in natural units."""
         ((matrix, factor, _),) = wire.terms
         weight = np.abs(np.diag(matrix))
+        spread = len(self.model.allocation.all_rows(wire)[0]) > 1
         errors = [
-            wings.errors(self.rounding, *self._difference(factor, t), self.norm)
+            wings.errors(self.rounding, *self._difference(factor, t), self.norm, spread=spread)
             for t in range(factor.dim)
         ]
         constant, linear, quadratic = (

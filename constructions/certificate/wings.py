@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from constructions.certificate.bounds import CertificateError
 from constructions.certificate.rounding import RoundingModel
-from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose
+from constructions.certificate.squares import EnclosedSquare, SquareErrors, enclose, summation
 from constructions.gadgets import SquareGadget
 from constructions.winged import WING_ROWS, WingedSquare
 
@@ -27,8 +27,11 @@ LENGTH, RATIO = 1.2, 1.06
 #: Terms of the Taylor polynomials, points at which they are evaluated, bits of balls.
 DEGREE, POINTS, BITS = 24, 2048, 128
 
-#: |gelu(x)| for x <= -9, and |gelu(x) - x| for x >= 9; the latter is taken to be silent, too.
+#: |gelu(x) - x| for x >= 9, and |gelu(x)| for x <= -9.
 TAIL, FAR = 1.2e-18, 9.0
+
+#: Rounding moves inputs of wings by less than this.
+MARGIN = 1e-3
 
 #: |gelu^(n)| <= 1.0865 (sqrt n! + sqrt (n - 2)!) / sqrt(2 pi), by Cramer's inequality.
 CRAMER = 0.46
@@ -72,6 +75,8 @@ class EnclosedWings:
         sum |c gelu'(x)| s and sum |c gelu'(x)| s theta, at most (n,).
     steepest
         sum |c| s over all wings.
+    sharpest, furthest
+        The largest s, and s theta, of a wing.
     """
 
     core: EnclosedSquare
@@ -83,6 +88,8 @@ class EnclosedWings:
     slopes: Numbers
     thresholds: Numbers
     steepest: float
+    sharpest: float
+    furthest: float
 
     def errors(
         self,
@@ -91,6 +98,8 @@ class EnclosedWings:
         error: float,
         slope: float,
         norm: Lambda,
+        *,
+        spread: bool,
     ) -> SquareErrors:
         """Return the error of the square of a difference of two rows, the sums in W_out included.
 
@@ -100,6 +109,13 @@ class EnclosedWings:
             As for `quadratic`.
         error, slope
             The two rows are off by at most error + slope |t|.
+        spread
+            Whether every pair has a row of its own, and wings have `WING_ROWS`; or all share one.
+
+        Raises
+        ------
+        CertificateError
+            If rounding could wake a wing that should be silent.
         """
         u, A, C = rounding.unit_roundoff, self.core.amplification, self.core.curvature
         # Common to all neurons: the rows, read with two roundings each, and LayerNorm's scale.
@@ -107,10 +123,14 @@ class EnclosedWings:
         # Of a core neuron's own: its two products and their sum, and its weights' common size.
         h0, h1 = 1.01 * u * apart, 6 * u
         reach0, reach1 = c0 + h0, 1 + c1 + h1
-        beside = self.quadratic(rounding, apart + 2 * c0, norm)
+        reach = reach0, reach1
+        beside = self.quadratic(rounding, apart + 2 * c0, norm, None if spread else reach)
+        # The sum of the core: pairs of their own rows, sum |c psi| <= C t^2 / 2; or all of it.
+        adding = 0.0 if spread else summation(self.core.neurons, rounding)
+        pairs = u * C / 2 if spread else adding
         linear = 2 * c0 * (1 + c1) + C * (reach0 * h1 + reach1 * h0)
         # gelu, and its product with a weight.
-        each = (rounding.pair + 1.01) * u * A
+        each = ((rounding.pair + 1.01) * u + 1.01 * adding) * A
         linear += each * reach1
         return SquareErrors(
             constant=c0**2 + C * reach0 * h0 + each * reach0,
@@ -119,12 +139,19 @@ class EnclosedWings:
             + 2 * c1
             + c1**2
             + C * reach1 * h1
-            # The weights of W_out, and the sum of each pair: sum |c psi| <= C t^2 / 2.
-            + 4 * u * C / 2
+            # The weights of W_out.
+            + 3 * u * C / 2
+            + 1.01 * pairs
             + sum(beside.values()),
         )
 
-    def quadratic(self, rounding: RoundingModel, apart: float, norm: Lambda) -> Mapping[str, float]:
+    def quadratic(
+        self,
+        rounding: RoundingModel,
+        apart: float,
+        norm: Lambda,
+        together: tuple[float, float] | None = None,
+    ) -> Mapping[str, float]:
         """Return bounds on errors of W, and of its sum with the core, relative to t^2, by source.
 
         Parameters
@@ -136,6 +163,8 @@ class EnclosedWings:
             LayerNorm's mean.
         norm
             The mean, relative to the row of ones, and the relative error of LayerNorm's scale.
+        together
+            If all neurons write one row: inputs of the core are at most s (a + b |t|), (a, b).
         """
         u, t = rounding.unit_roundoff, self.ends
         # Four products and their sum, two of them with the rows of ones and of zeros; weights; the
@@ -143,15 +172,31 @@ class EnclosedWings:
         moved = self.slopes * (rounding.gamma(4) * (apart + t) + 6 * u * t)
         fixed = rounding.gamma(4) * (1 + 2 * norm.mean) + 6.1 * u * (1 + norm.mean) + norm.scale
         moved = moved + 1.01 * fixed * self.thresholds
+        # A wing that falls silent is at t < theta: so is what moves its input.
+        woken = self.sharpest * rounding.gamma(4) * apart
+        woken += self.furthest * (rounding.gamma(4) + 6 * u + 1.01 * fixed)
+        if not woken <= MARGIN:
+            raise CertificateError(
+                f"rounding moves inputs of wings by {woken:.2g}, more than {MARGIN:g}, and those "
+                "that should be silent may be heard"
+            )
         additions = self.core.neurons / 2 + WING_ROWS - 1
         rows = {
             "gelu": rounding.gelu * u * (self.inputs + moved),
             "reading": SLOPE * moved,
             "weights": 3 * u * self.sizes,
-            "sum": u * (self.heard / WING_ROWS + 2) * self.sizes,
-            # The sum of all rows: any partial one is at most (sum of magnitudes + t^2) / 2.
-            "rows": 1.01 * additions * u * (self.sizes + (self.core.curvature / 2 + 1) * t**2) / 2,
         }
+        if together is None:
+            rows["sum"] = u * (self.heard / WING_ROWS + 2) * self.sizes
+            # The sum of all rows: any partial one is at most (sum of magnitudes + t^2) / 2.
+            magnitudes = self.sizes + (self.core.curvature / 2 + 1) * t**2
+            rows["rows"] = 1.01 * additions * u * magnitudes / 2
+        else:
+            # As `summation`: magnitudes, and the total; what the core's own sum costs is not here.
+            core = self.core.amplification * (together[0] + together[1] * t)
+            more = 1.01 * u * self.heard / 2
+            rows["sum"] = (summation(self.core.neurons, rounding) + more) * self.sizes
+            rows["rows"] = more * (core + t**2)
         return {
             name: 1.01 * float((row / self.starts**2).max(initial=0.0))
             for name, row in rows.items()
@@ -175,7 +220,7 @@ def enclose_wings(winged: WingedSquare, rounding: RoundingModel) -> EnclosedWing
 @lru_cache(maxsize=16)
 def _enclosed(data: tuple[tuple[float, ...], ...], reach: float, silent: float) -> EnclosedWings:
     scales, coefficients, theta, s, c = map(np.array, data)
-    silent = silent + 1e-3  # more than rounding moves an input
+    silent = silent + MARGIN
     if (theta * s < silent).any():
         raise CertificateError("a wing of the square is heard on both sides of 0")
     # A power of two, by which the core is rescaled exactly; small: there its power series is sharp.
@@ -208,6 +253,8 @@ def _enclosed(data: tuple[tuple[float, ...], ...], reach: float, silent: float) 
         steep.sum(axis=1),
         (steep * theta).sum(axis=1),
         float((np.abs(c) * s).sum()) * (1 + 1e-9),
+        float(s.max(initial=0.0)),
+        float((s * theta).max(initial=0.0)),
     )
 
 

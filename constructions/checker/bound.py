@@ -111,7 +111,7 @@ def _squares(
         known, joint = label + entered, 2 * (min(label, size) + off + entered)
         near = float(brought.near[t]) + entered
         reading = Reading(known, known, size + off, near, pair, normalised, joint, brought.slope)
-        if len(rows) > 1:
+        if layout.one is not None:
             read, wings = winged_square(net, rows, image, furthest, frame)
             errors.append(winged_errors(read, wings, reading, len(rows), net.rounding))
             squares.append(heaviest(read, wings))

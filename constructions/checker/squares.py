@@ -77,6 +77,8 @@ class Square:
         The largest weight of the zero row, relative to that of b.
     offset
         The largest sum of a neuron's weights, relative to that of b.
+    pairs
+        How many pairs there are.
     rows_read
         How many rows a neuron reads; rounding of inputs is sign-symmetric for two, not for three.
     floor
@@ -95,6 +97,7 @@ class Square:
     deviations: Float[np.ndarray, " rows"]
     zero: float
     offset: float
+    pairs: int
     rows_read: int
     floor: float
     scale: float
@@ -200,6 +203,7 @@ def square_of(
         deviations=_deviations(group, form, ratio, second, frame),
         zero=float(np.abs(group.zero / (group.second * frame.units[1])).max()) * SLACK,
         offset=max(float(o / b) for o, b in zip(offsets, second, strict=True)) * SLACK,
+        pairs=len(group.outward),
         rows_read=group.rows_read,
         floor=2 * floor,
         scale=float(abs(frame.scale)),
@@ -269,7 +273,6 @@ def square_errors(
             (2 * rounding.tiny * square.floor, 0.0, 0.0),
         ),
     }
-    # Any order of summation: every partial sum is at most (all terms + their sum) / 2.
     terms = _scaled(inputs, slopes * (1 + 2 * rounding.gelu * u))
     result = _added(_scaled(_times((0.0, 1.0), (0.0, 1.0)), gain), *errors.values())
     if neurons is None:
@@ -277,9 +280,18 @@ def square_errors(
         pairs = _scaled(_times(seen, seen), 1.1 * CURVATURE * bends / 2)
         errors["sum over neurons"] = _scaled(_added(terms, pairs), 1.01 * u)
         return errors
-    order = neurons / 2 * u * (1 + 16 * neurons * u)
-    errors["sum over neurons"] = _scaled(_added(terms, result), order)
+    # Products are rounded; any order of summation: partial sums are at most (terms + result) / 2.
+    slack = u * (1 + 16 * neurons * u)
+    added = _scaled(_added(terms, result), (neurons - 1) / 2 * slack)
+    errors["sum over neurons"] = _added(added, _scaled(terms, slack))
     return errors
+
+
+def sizes_of_inputs(square: Square, reading: Reading, rounding: Rounding) -> tuple[float, float]:
+    """Return a and b: inputs of the square's neurons, as computed, are at most s_i (a + b |r|)."""
+    common, odd, plain = _input_errors(square, reading, rounding)
+    scale = 1 + reading.normalised.scale_error
+    return (1.01 * (common[0] + odd[0] + plain[0]), scale + 1.01 * (common[1] + odd[1] + plain[1]))
 
 
 def _input_errors(

@@ -1,8 +1,9 @@
 """Squares with wings: pairs of neurons near 0, and neurons that are silent there further out.
 
 F(r) = sum_i c_i psi(s_i r) + sum_k c_k gelu(s_k (|r| - theta_k)), r = b - a. A pair writes a row
-of its own, wings share rows, and layer 2 adds all of them up. On each of some intervals of |r|,
-wings count that may be heard there; the others are exactly 0, by the rounding model.
+of its own, wings share rows, and layer 2 adds all of them up; or all share one row. On each of some
+intervals of |r|, wings count that may be heard there; the others are exactly 0, by the rounding
+model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from constructions.checker.squares import (
     Polynomial,
     Reading,
     Square,
+    sizes_of_inputs,
     square_errors,
     square_of,
 )
@@ -91,13 +93,17 @@ def winged_square(
     neurons: list[tuple[int, int]] = []
     for place, row in enumerate(rows):
         outward = net.matrix(0, "outward")[row]
-        used = np.flatnonzero(outward)
-        if inward[used, layout.one].all():
-            neurons += [(place, int(neuron)) for neuron in used]
+        winged = inward[:, layout.one] != 0
+        neurons += [(place, int(neuron)) for neuron in np.flatnonzero((outward != 0) & winged)]
+        paired = np.where(winged, 0.0, outward)
+        used = int(np.count_nonzero(paired))
+        if used == 0:
             continue
         what = f"layer 1: square row {row}"
-        found = groups(inward, outward, reads, what)
-        if len(used) != 2 or len(found) != 1 or found[0].first[0, 0] > 0:
+        found = groups(inward, paired, reads, what)
+        if len(found) != 1 or 2 * len(found[0].outward) != used or found[0].first[0, 0] > 0:
+            raise MismatchError(f"{what}: its neurons are neither pairs nor wings")
+        if len(rows) > 1 and np.count_nonzero(outward) != 2:
             raise MismatchError(f"{what}: its neurons are neither one pair nor wings")
         pairs += found
     if not pairs:
@@ -259,8 +265,10 @@ def winged_errors(
     rounding
         The network's arithmetic.
     """
-    errors = dict(square_errors(core, reading, None, rounding))
-    found = [_side_errors(side, core.reach, reading, rounding) for side in sides]
+    shared = 2 * core.pairs if number == 1 else None
+    errors = dict(square_errors(core, reading, shared, rounding))
+    inputs = sizes_of_inputs(core, reading, rounding)
+    found = [_side_errors(side, core, (reading, inputs), shared, rounding) for side in sides]
     for source in found[0]:
         errors[f"wings: {source}"] = (0.0, 0.0, max(part[source] for part in found))
     # Partial sums of the rows are at most half of all magnitudes and of the whole, about r^2.
@@ -277,12 +285,21 @@ def heaviest(core: Square, sides: list[Wings]) -> Square:
 
 
 def _side_errors(
-    wings: Wings, reach: float, reading: Reading, rounding: Rounding
+    wings: Wings,
+    core: Square,
+    read: tuple[Reading, tuple[float, float]],
+    shared: int | None,
+    rounding: Rounding,
 ) -> Mapping[str, float]:
-    """By source, the largest error of the wings' sum on any interval, relative to r^2."""
+    """By source, the largest error of the wings' sum on any interval, relative to r^2.
+
+    ``read`` has the sizes of the core's inputs as well, ``shared`` is how many neurons of the core
+    write the row of the wings, None if there are several.
+    """
+    reading, (constant, slope) = read
     worst = dict.fromkeys(("size", "gelu", "reading", "weights", "sums"), 0.0)
     u = rounding.unit
-    for ends in _intervals(wings, reach, rounding.silent):
+    for ends in _intervals(wings, core.reach, rounding.silent):
         heard, _, low, high = _heard(wings, ends, rounding.silent)
         factors = np.abs(wings.factors) * heard
         moved = _moved(wings, ends[1], reading, rounding)
@@ -293,6 +310,11 @@ def _side_errors(
         size = np.maximum(np.abs(low), np.abs(high))
         sizes = factors * np.where(high > 0, np.maximum(high, 0.17), left)
         rows = [int((heard & (wings.rows == row)).sum()) for row in np.unique(wings.rows)]
+        count = max(rows, default=0)
+        sums = (count + 1) * sizes.sum()
+        if shared is not None:  # one after the other with the core's, whose own sum is not here
+            inputs = core.slopes * (constant + slope * ends[1]) + ends[1] ** 2
+            sums = ((shared + count) / 2 + 1) * sizes.sum() + 1.01 * count / 2 * inputs
         parts = {
             "size": sizes.sum(),
             "gelu": rounding.gelu * u * (factors * size).sum(),
@@ -301,7 +323,7 @@ def _side_errors(
             "weights": 8
             * u
             * (sizes + factors * rising * (size + wings.slopes * wings.shifts)).sum(),
-            "sums": 1.01 * u * (max(rows, default=0) + 1) * sizes.sum(),
+            "sums": 1.01 * u * sums,
         }
         for source, part in parts.items():
             worst[source] = max(worst[source], float(part) / ends[0] ** 2 * SLACK)

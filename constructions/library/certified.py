@@ -16,7 +16,14 @@ from constructions.compiled_circuit import CompiledCircuit
 from constructions.gadgets import SquareGadget, square_gadget
 from constructions.passes.allocate import is_square
 from constructions.values import Fetch, Mixture, Previous, ProductSum, Sum, Value
-from constructions.winged import WingedSquare, fitted_square, winged_square
+from constructions.winged import (
+    DOUBLE,
+    SINGLE,
+    SquarePlan,
+    WingedSquare,
+    fitted_square,
+    winged_square,
+)
 from theory import PromptBatch
 
 #: A stored certificate states this many times the bound: a checker that reasons otherwise may come
@@ -134,7 +141,7 @@ def within_reach(model: CompiledCircuit, tolerance: float) -> bool:
     """Whether it is worth looking for a plain gadget: the best are not twice as good as this."""
     _check_positive(tolerance)
     try:
-        return _explained(model, fitted_square()).value <= 2 * tolerance
+        return _explained(model, fitted_square(plan_for(model.dtype))).value <= 2 * tolerance
     except CertificateError:
         return True  # the search says why
 
@@ -142,8 +149,7 @@ def within_reach(model: CompiledCircuit, tolerance: float) -> bool:
 def wings_for(model: CompiledCircuit, noise_std: float) -> WingedSquare | None:
     """Return a gadget with wings for a network's squared residuals; None if it takes none.
 
-    Squares with wings are for float64, constant prefix columns and sums over examples, that is
-    three layers.
+    Squares with wings are for constant prefix columns and sums over examples, that is three layers.
     """
     residuals = [
         wire.terms[0][1]
@@ -151,9 +157,16 @@ def wings_for(model: CompiledCircuit, noise_std: float) -> WingedSquare | None:
         for wire in scheduled.multiplied
         if is_square(wire)
     ]
-    if model.dtype != torch.float64 or not model.stream.before or len(residuals) != 1:
+    summed = any(isinstance(wire, Sum) for layer in model.schedule for wire in layer.attended)
+    if not model.stream.before or len(residuals) != 1 or not summed:
         return None
-    return winged_square(noise_std, FURTHER * float(model.ranges[residuals[0]].largest))
+    reach = FURTHER * float(model.ranges[residuals[0]].largest)
+    return winged_square(noise_std, reach, plan_for(model.dtype))
+
+
+def plan_for(dtype: torch.dtype) -> SquarePlan:
+    """Return how fitted squares, with wings or without, are made for a float type."""
+    return DOUBLE if dtype == torch.float64 else SINGLE
 
 
 def check_within(model: CompiledCircuit, tolerance: float) -> None:

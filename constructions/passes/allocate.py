@@ -14,7 +14,6 @@ from constructions.passes.ranges import Ranges
 from constructions.passes.schedule import ScheduledLayer
 from constructions.program import ColumnKind
 from constructions.values import ProductSum, Value
-from constructions.winged import CORE_PAIRS, WING_ROWS
 
 #: Rows that only attention reads are scaled to this size, out of the way of LayerNorm's mean.
 QUIET = 2.0**-24
@@ -74,7 +73,7 @@ def allocate(
     ranges: Ranges,
     *,
     share: bool,
-    spread: bool = False,
+    spread: int = 1,
 ) -> Allocation:
     """Return the rows of all wires of a scheduled circuit.
 
@@ -89,8 +88,8 @@ def allocate(
     share
         Whether attended wires are exactly 0 outside their columns, and may share rows.
     spread
-        Whether products are spread over several rows, so that the sums over neurons are shorter:
-        squares over those of `constructions.winged`, a sum of products over one for each.
+        The rows of every square. If there are several, sums of products are spread, too, over one
+        for each, so that the sums over neurons are shorter.
     """
     prompt = circuit.prompt
     entry = max(prompt.box.covariate, prompt.box.label)
@@ -107,11 +106,11 @@ def allocate(
                 _place(wire, float(bound), circuit.name_of(wire), blank, allocation.rows)
                 for bound in ranges[wire].bound
             ]
-            if spread and isinstance(wire, ProductSum) and id(wire) not in read:
+            if spread > 1 and isinstance(wire, ProductSum) and id(wire) not in read:
                 allocation.further[id(wire)] = [
                     [
                         _place(wire, float(bound), f"{circuit.name_of(wire)}, more", blank, rows)
-                        for _ in range(_rows_for(wire) - 1)
+                        for _ in range(_rows_for(wire, spread) - 1)
                     ]
                     for bound in ranges[wire].bound
                 ]
@@ -127,9 +126,9 @@ def is_square(wire: ProductSum) -> bool:
     )
 
 
-def _rows_for(wire: ProductSum) -> int:
+def _rows_for(wire: ProductSum, spread: int) -> int:
     if is_square(wire):
-        return CORE_PAIRS + WING_ROWS
+        return spread
     products = sum(left.dim for _, left, _ in wire.terms)
     return products if wire.dim == 1 else 1
 

@@ -298,8 +298,8 @@ def EQ_9(claim: StepClaim, rng: np.random.Generator) -> Evidence:
         worst = max(worst, abs(order - claim.order))
         if not wrong and not abs(order - claim.order) <= _DESCENT_TOLERANCE:
             wrong = (
-                f"d = {d}, N = {N}: after time {_DURATION} in {_DESCENTS} steps the distances from the"
-                f" flow are {errors[0]:.4g} and {errors[1]:.4g}, of order {order:.3f}"
+                f"d = {d}, N = {N}: at t = {_DURATION}, after {_DESCENTS} steps, the distances from"
+                f" the flow are {errors[0]:.4g} and {errors[1]:.4g}, of order {order:.3f}"
             )
     return Evidence(
         not wrong,

@@ -18,7 +18,7 @@ from typing import Any
 
 from simulations.experiments.experiment import Experiment
 
-__all__ = ["code_version", "modules_of", "sources"]
+__all__ = ["code_version", "modules_of", "source_file", "sources"]
 
 #: The packages whose sources count, beside the experiment's own.
 _OURS = frozenset({"theory", "constructions", "simulations", "papers"})
@@ -31,10 +31,11 @@ def code_version(experiment: Experiment[Any]) -> str:
     """Return the SHA-256 (hex) of the code that an experiment runs.
 
     It covers the sources of the experiment's modules and of all modules of ours that they import,
-    directly or not, inside functions too, by name and content, and the versions of numpy, scipy
-    and, if one of them imports it, torch. Where the files lie does not matter. Modules of ours are
-    those of iclproof and of the experiment's own top-level package or script. It is computed once a
-    process: what is edited afterwards was not imported.
+    directly or not, inside functions too, by name and content, and the versions of Python, numpy,
+    scipy and, if one of them imports it, torch. Comments, docstrings and layout do not count, nor
+    does where the files lie. Modules of ours are those of iclproof and of the experiment's own
+    top-level package or script. It is computed once a process: what is edited afterwards was not
+    imported.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def modules_of(experiment: Experiment[Any]) -> tuple[str, ...]:
 
 @cache
 def _version(roots: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
+    # Trees are written as source in another way by another Python.
+    digest = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n".encode())
     found, libraries = sources(roots)
     for library in libraries:
         digest.update(f"{library} {version(library)}\n".encode())
@@ -70,13 +72,20 @@ def _version(roots: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def sources(roots: tuple[str, ...]) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return the sources that some modules reach, by module in order, and the libraries that count.
+def sources(
+    roots: tuple[str, ...], uncounted: frozenset[str] = frozenset()
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the code that some modules reach, by module in order, and the libraries that count.
+
+    The code is the source without comments, docstrings and layout.
 
     Parameters
     ----------
     roots
         Names of modules, where to begin.
+    uncounted
+        Modules that are passed over, unless they are roots: packages that only list what is in
+        them, so that a module does not reach all that stands beside it.
 
     Raises
     ------
@@ -92,7 +101,7 @@ def sources(roots: tuple[str, ...]) -> tuple[dict[str, bytes], tuple[str, ...]]:
         name = waiting.pop()
         top = name.split(".")[0]
         libraries |= {top} & set(_LIBRARIES)
-        if name in seen or top not in ours:
+        if name in seen or top not in ours or (name in uncounted and name not in roots):
             continue
         seen.add(name)
         module = _read(name)
@@ -119,16 +128,26 @@ def _module_of(function: Any) -> str:
 
 @cache
 def _read(name: str) -> tuple[bytes, tuple[str, ...]] | None:
-    """Return the source of a module and the names that it imports; None if it is no module."""
-    place = _source_file(name)
+    """Return the code of a module and the names that it imports; None if it is no module."""
+    place = source_file(name)
     if place is None:  # a namespace package, or a name that was imported from a module
         return None
-    # The same checkout has other line ends on Windows.
-    source = place.read_bytes().replace(b"\r\n", b"\n")
-    return source, tuple(_imports(name, place.name == "__init__.py", source))
+    tree = ast.parse(place.read_bytes())
+    imported = tuple(_imports(name, place.name == "__init__.py", tree))
+    return _without_docstrings(tree).encode(), imported
 
 
-def _source_file(name: str) -> Path | None:
+def _without_docstrings(tree: ast.Module) -> str:
+    """Return the source of a tree without its docstrings, in one layout."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body[:1] = [] if len(node.body) > 1 or node is tree else [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def source_file(name: str) -> Path | None:
     """Return where the source of a module is, without an import; None if there is none."""
     top, *rest = name.split(".")
     module = sys.modules.get(top)
@@ -155,9 +174,9 @@ def _names(folder: Path) -> frozenset[str]:
     return frozenset(entry.name for entry in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
-def _imports(name: str, is_package: bool, source: bytes) -> Iterator[str]:
+def _imports(name: str, is_package: bool, tree: ast.Module) -> Iterator[str]:
     """Yield the modules that a source imports, with their parents; some names are no modules."""
-    for node in _executed(ast.parse(source)):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _with_parents(alias.name)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from constructions import Box, compile_posterior_mean
 from constructions.checker import check
@@ -23,6 +24,9 @@ NETWORK = PosteriorMeanTransformer(
     MIXTURE, 3, BOX, square=fitted_square(), winged=wings_for(PLAIN, 1.0)
 )
 LAYOUT = layout_of(NETWORK)
+SINGLE = compile_posterior_mean(MIXTURE, 3, BOX, torch.float32)
+LAYOUT_32 = layout_of(SINGLE)
+ROW = LAYOUT_32["square"][0]
 WING_ROW, PAIR_ROW = LAYOUT["square"][9], LAYOUT["square"][0]
 
 
@@ -82,6 +86,71 @@ def test_a_damaged_weight_is_noticed(folder, what, factor):
 
     change_arrays(folder, change)
     assert check(folder).problems
+
+
+# float32: one row a square, for pairs and wings.
+
+
+@pytest.fixture
+def single(tmp_path):
+    """A float32 network of the default kind, which claims hardly more than the checker's own."""
+    own = check(write(tmp_path / "own", SINGLE)).derived
+    return write(tmp_path / "m", SINGLE, claimed=1.001 * own.box), own
+
+
+def test_float32_is_accepted_before_it_is_damaged(single):
+    folder, own = single
+    assert check(folder).problems == ()
+    ours = SINGLE.certificate()
+    for name in ("box", "explained"):
+        # Two derivations that share nothing: neither is far from the other.
+        assert 0.4 < getattr(own, name) / getattr(ours, name).value < 1.1
+
+
+def single_neuron(wing):
+    """The neuron of the first square's wings, or of its core, that writes the most.
+
+    The last wings hardly matter: 1 % of one is less than the bound has room for.
+    """
+    weights = SINGLE.layers[0].weights()
+    winged = weights.inward[:, SINGLE.stream.one()].numpy() != 0
+    return int(np.where(winged == wing, np.abs(weights.outward[ROW].numpy()), 0.0).argmax())
+
+
+SINGLE_DAMAGE = {
+    "a wing's shift": ("stack.0.inward", (single_neuron(True), LAYOUT_32["one"])),
+    "a wing's slope": ("stack.0.inward", (single_neuron(True), LAYOUT_32["token"][0])),
+    "a wing's size": ("stack.0.outward", (ROW, single_neuron(True))),
+    "a pair's size": ("stack.0.outward", (ROW, single_neuron(False))),
+    "a pair's scale": ("stack.0.inward", (single_neuron(False), LAYOUT_32["image"][0])),
+}
+
+
+@pytest.mark.parametrize("what", SINGLE_DAMAGE)
+@pytest.mark.parametrize("factor", [1.01, -1.0, 0.0])
+def test_a_damaged_weight_in_float32_is_noticed(single, what, factor):
+    folder, _ = single
+    name, place = SINGLE_DAMAGE[what]
+
+    def change(arrays):
+        assert arrays[name][place] != 0
+        arrays[name][place] *= factor
+
+    change_arrays(folder, change)
+    assert check(folder).problems
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["layout"].pop("one"), "inward reads row"),
+        (lambda c: c["assumptions"].update(silent=5.0), "assumption silent is 5.0"),
+    ],
+)
+def test_a_wrong_layout_in_float32_is_noticed(single, change, message):
+    folder, _ = single
+    change_certificate(folder, change)
+    assert message in " ".join(check(folder).problems)
 
 
 def test_a_wing_that_is_heard_early_costs(folder, own):

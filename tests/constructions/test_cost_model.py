@@ -62,8 +62,12 @@ def test_sizes_are_those_of_the_built_network(size, design):
 def test_another_gadget_takes_other_neurons(design):
     network = built((3, 2, 4), design, torch.float32)
     order = len(network.square.scales)
-    assert order != 10
-    expected = cost(3, 2, 4, design=design, order=order)
+    assert order == 6
+    wings = len(network.winged.shifts) if design == "three layers" else 0
+    expected = cost(3, 2, 4, design=design, order=order, wings=wings)
+    assert [layer.inward.shape[0] for layer in network.layers] == [
+        layer.feed_forward_width for layer in expected.by_layer
+    ]
     assert sum(p.numel() for p in network.parameters()) == expected.parameters
 
 
@@ -94,6 +98,8 @@ def test_all_problems_are_named():
     with pytest.raises(ValueError, match=r"dim is 0.*max_examples is -1.*design is 'four'"):
         # Past the types, which only tests enforce.
         inspect.unwrap(cost)(0, 1, -1, design="four")
+    with pytest.raises(ValueError, match=r"wings is 3, expected 0 or more, and 0 but for"):
+        cost(2, 2, 2, design="two layers", wings=3)
 
 
 def test_figures_as_data():

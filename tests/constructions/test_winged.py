@@ -1,5 +1,7 @@
 """Squares with wings: accurate near 0 and far out, silent in between, refused where not meant."""
 
+from functools import partial
+
 import mpmath
 import numpy as np
 import pytest
@@ -14,14 +16,21 @@ from constructions.gadgets import SquareGadget
 from constructions.layer_plan import partial_sums
 from constructions.library.certified import wings_for
 from constructions.library.posterior_mean_transformer import PosteriorMeanTransformer
-from constructions.winged import SILENT, WingedSquare, fitted_square, winged_square
+from constructions.winged import (
+    DOUBLE,
+    SINGLE,
+    SquarePlan,
+    WingedSquare,
+    fitted_square,
+    winged_square,
+)
 from theory import PromptBatch, RegressionMixture
 
 gelu = torch.nn.functional.gelu
 
 
-def exact(square: WingedSquare, t: float) -> float:
-    """F(t) / t^2 - 1 with 50 digits."""
+def exact(square: WingedSquare, t: float, silent: float = 9.0) -> float:
+    """F(t) / t^2 - 1 with 50 digits, but for wings that are silent."""
     with mpmath.workdps(50):
         at = mpf(t)
         pairs = zip(square.core.coefficients.tolist(), square.core.scales.tolist(), strict=True)
@@ -32,27 +41,55 @@ def exact(square: WingedSquare, t: float) -> float:
         for c, s, shift in zip(*(part.tolist() for part in parts), strict=True):
             for side in (at, -at):
                 x = mpf(s) * (side - mpf(shift))
-                total += mpf(c) * x * mpmath.ncdf(x)
+                if x > -silent:
+                    total += mpf(c) * x * mpmath.ncdf(x)
         return float(total / at**2 - 1)
+
+
+def neurons(
+    square: WingedSquare, t: np.ndarray, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What every neuron adds to F(t), as computed: those of the core, and those of wings."""
+    core, scales, slopes, shifts, coefficients = (
+        torch.tensor(part, dtype=dtype)
+        for part in (
+            square.core.coefficients,
+            square.core.scales,
+            square.slopes,
+            square.shifts,
+            square.coefficients,
+        )
+    )
+    at = torch.tensor(t, dtype=dtype)[:, None]
+    pairs = torch.cat([gelu(at * scales) * core, gelu(-at * scales) * core], dim=1)
+    sides = [gelu(slopes * (side - shifts)) * coefficients for side in (at, -at)]
+    return pairs, torch.cat(sides, dim=1)
 
 
 def computed(square: WingedSquare, t: np.ndarray) -> np.ndarray:
     """F(t) in float64, neurons and all."""
-    at = torch.tensor(t)[:, None]
-    core, scales = (torch.tensor(part) for part in (square.core.coefficients, square.core.scales))
-    total = (gelu(at * scales) + gelu(-at * scales)) @ core
-    slopes, shifts = torch.tensor(square.slopes), torch.tensor(square.shifts)
-    wings = gelu(slopes * (at - shifts)) + gelu(slopes * (-at - shifts))
-    found: np.ndarray = (total + wings @ torch.tensor(square.coefficients)).numpy()
+    pairs, wings = neurons(square, t)
+    half = pairs.shape[1] // 2
+    found: np.ndarray = ((pairs[:, :half] + pairs[:, half:]).sum(1) + wings.sum(1)).numpy()
     return found
 
 
+@pytest.mark.parametrize(("plan", "near", "far"), [(DOUBLE, 2e-14, 2e-14), (SINGLE, 1.5e-7, 6e-7)])
 @pytest.mark.parametrize(("unit", "reach"), [(1.0, 2.0), (1.0, 12.0), (0.3, 120.0), (2.0, 300.0)])
-def test_the_square_is_exact_to_a_few_units_of_rounding(unit: float, reach: float) -> None:
-    square = winged_square(unit, reach)
+def test_the_square_is_as_exact_as_planned(
+    unit: float, reach: float, plan: SquarePlan, near: float, far: float
+) -> None:
+    square = winged_square(unit, reach, plan)
     assert square.reach >= reach
-    points = np.concatenate([np.geomspace(unit / 100, unit, 8), np.geomspace(unit, reach, 60)])
-    assert max(abs(exact(square, float(t))) for t in points) <= 2e-14
+    small, large = np.geomspace(unit / 100, unit, 8), np.geomspace(unit, reach, 60)
+    assert max(abs(exact(square, float(t), plan.silent)) for t in small) <= near
+    assert max(abs(exact(square, float(t), plan.silent)) for t in large) <= far
+
+
+def test_the_number_of_wings_is_as_stated() -> None:
+    for reach in (50.0, 200.0, 1000.0):
+        assert abs(len(winged_square(1.0, reach, SINGLE).shifts) - 7.6 * np.log(reach) + 16) < 2
+        assert abs(len(winged_square(1.0, reach).shifts) - 20 * np.log(reach) - 5) < 5
 
 
 def test_rounding_is_small_where_the_argument_is() -> None:
@@ -66,12 +103,26 @@ def test_rounding_is_small_where_the_argument_is() -> None:
     assert near < np.abs(computed(far, t) - t**2).max() / 8
 
 
-def test_wings_are_silent_near_zero_and_on_the_other_side() -> None:
-    square = winged_square(1.0, 100.0)
-    t = torch.linspace(-1.49, 1.49, 301, dtype=torch.float64)[:, None]
-    slopes, shifts = torch.tensor(square.slopes), torch.tensor(square.shifts)
-    assert torch.count_nonzero(gelu(slopes * (t - shifts))) == 0
-    assert (square.slopes * square.shifts >= SILENT).all()
+def test_float32_rounds_less_near_zero_than_a_plain_gadget_does() -> None:
+    square, reach = winged_square(1.0, 500.0, SINGLE), 500.0
+    t = np.linspace(0.01, 3, 400).astype(np.float32).astype(float)
+    near = torch.cat(neurons(square, t, torch.float32), dim=1).sum(1).numpy() - t**2
+    plain = fitted_square(SINGLE)
+    scaled = SquareGadget(plain.scales / reach, plain.coefficients * reach**2, 1e-7)
+    nothing = np.zeros(0)
+    far = WingedSquare(scaled, nothing, nothing, nothing, reach)
+    widely = neurons(far, t, torch.float32)[0].sum(1).numpy() - t**2
+    assert np.abs(near).max() < np.abs(widely).max() / 15
+
+
+@pytest.mark.parametrize(("plan", "dtype"), [(DOUBLE, torch.float64), (SINGLE, torch.float32)])
+def test_wings_are_silent_near_zero_and_on_the_other_side(
+    plan: SquarePlan, dtype: torch.dtype
+) -> None:
+    square = winged_square(1.0, 100.0, plan)
+    t = np.linspace(-0.993, 0.993, 301) * plan.alone
+    assert torch.count_nonzero(neurons(square, t, dtype)[1]) == 0
+    assert (square.slopes * square.shifts >= plan.silent).all()
 
 
 def test_wings_are_needed() -> None:
@@ -119,22 +170,30 @@ def test_a_network_with_wings_answers_every_prefix_and_traces_its_values() -> No
         np.testing.assert_allclose(found, judge, atol=1e-10 * max(1.0, np.abs(judge).max()))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"dtype": torch.float32}, "made for torch.float64"), ({"prefix_columns": False}, "no gates")],
-)
-def test_networks_that_cannot_have_wings_are_refused(
-    options: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        small(**options)
+def test_networks_that_cannot_have_wings_are_refused() -> None:
+    with pytest.raises(ValueError, match="no gates"):
+        small(prefix_columns=False)
 
 
-def test_wings_are_for_three_layers_in_float64() -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_wings_are_for_three_layers_with_prefix_columns(dtype: torch.dtype) -> None:
     mixture = RegressionMixture.random(2, 2, 1.0, np.random.default_rng(0))
-    assert wings_for(compile_posterior_mean(mixture, 4, layers=2), 1.0) is None
-    assert wings_for(compile_posterior_mean(mixture, 4, dtype=torch.float32), 1.0) is None
-    assert wings_for(compile_posterior_mean(mixture, 4, prefix_columns=False), 1.0) is None
+    build = partial(compile_posterior_mean, mixture, 4, dtype=dtype)
+    for without in (build(layers=2), build(prefix_columns=False)):
+        assert without.winged is None
+        assert wings_for(without, 1.0) is None
+    model = build()
+    assert (model.winged is None) == (dtype == torch.float64)
+    assert wings_for(model, 1.0) is not None
+
+
+def test_float32_takes_one_row_a_square_and_about_twice_the_neurons_of_its_products() -> None:
+    mixture = RegressionMixture.random(20, 20, 1.0, np.random.default_rng(0))
+    single = compile_posterior_mean(mixture, 10, dtype=torch.float32)
+    assert single.stream.num_rows == compile_posterior_mean(mixture, 10).stream.num_rows
+    first, _, third = (layer.weights().inward.shape[0] for layer in single.layers)
+    assert third == 480
+    assert first <= 2.2 * third
 
 
 def test_an_export_leaves_wings_out() -> None:

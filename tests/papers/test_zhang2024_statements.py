@@ -34,6 +34,17 @@ GRADES = {
         (f"zhang2024/{name}" for name in ("theorem-5-sampled", "eq-8-sampled", "eq-8-flow")),
         Grade.SAMPLED,
     ),
+    "zhang2024/figure-1-curves": Grade.SAMPLED,
+    **dict.fromkeys(
+        (
+            "zhang2024/adam-leaves-the-balance",
+            "zhang2024/balance-under-sgd",
+            "zhang2024/mixtures-that-leave",
+            "zhang2024/trained-exponential",
+            "zhang2024/trained-fixed",
+        ),
+        Grade.TRAINED,
+    ),
     **dict.fromkeys(
         (
             *(f"zhang2024/lemma-{name}" for name in ("12", "20", "26-trace", "28")),

@@ -8,15 +8,14 @@ from papers.zhang2024.symbolic_prompt import SymbolicPrompt, array, vec
 from theory import LinearAttention, PromptBatch
 from theory.linear_attention import embed, quadratic_form
 
-SIZES = ((1, 1), (1, 3), (2, 1), (2, 2), (3, 1))
+SIZES = ((1, 1), (1, 3), (2, 1), (2, 2))
 
 
 def numbers(s, polynomials):
     """Evaluate at drawn numbers."""
-    at = list(zip(s.ring.gens, np.random.default_rng(0).integers(-3, 4, len(s.ring.gens))))
-    values = [
-        (s.ring.zero + p).evaluate([(z, int(v)) for z, v in at]) for p in np.ravel(polynomials)
-    ]
+    drawn = np.random.default_rng(0).integers(-3, 4, len(s.ring.gens)).tolist()
+    at = list(zip(s.ring.gens, drawn, strict=True))
+    values = [(s.ring.zero + p).evaluate(at) for p in np.ravel(polynomials)]
     return np.array(values, dtype=float).reshape(np.shape(polynomials))
 
 

@@ -97,7 +97,9 @@ INVENTORY: dict[str, Item] = {
     ),
     "Section 4.3, the average over Lambda_new": by("section-4-3-conditional-mean", "eq-23"),
     "Section 4.3, exponential eigenvalues": by("section-4-3-moments"),
-    "Figure 1 and its discussion": because(_EXPERIMENT),
+    "Figure 1, the dashed line": by("figure-1-dashed-line"),
+    "Figure 1, least squares, zero and the layer": by("figure-1-curves"),
+    "Figure 1, GPT-2, and its discussion": because(_EXPERIMENT),
     # Section 5
     "Lemma 9 and eq. (24)": by("lemma-9"),
     "Eq. (25)": by("eq-8"),
@@ -111,6 +113,12 @@ INVENTORY: dict[str, Item] = {
     "Lemma 11 and eq. (29)": by("lemma-11"),
     "Section 5.2, predictions at those minima": by("eq-12", "eq-14"),
     "Lemma 12 and eq. (30)": by("lemma-12"),
+    "Section 6, stochastic gradient descent with finite steps, and other starts": by(
+        "trained-fixed",
+        "trained-exponential",
+        "balance-under-sgd",
+        "beyond/initialisation-not-needed",
+    ),
     # Appendix A
     "Lemma 13 (Lemma 9 again) and its proof": by("lemma-13"),
     "Lemma 14 (Lemma 10 again) and its proof": by("lemma-14"),

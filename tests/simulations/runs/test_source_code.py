@@ -107,8 +107,16 @@ def test_all_that_is_reached_counts_and_nothing_else(package, version_at, tmp_pa
 def test_a_change_in_what_is_reached_is_another_version(package, version_at, touched):
     before = version_at(package)[0]
     place = package / "lab" / f"{touched}.py"
-    place.write_text(place.read_text() + "\n# changed")
+    place.write_text(place.read_text() + "\nchanged = 1")
     assert version_at(package)[0] != before
+
+
+def test_comments_docstrings_and_layout_do_not_count(package, version_at):
+    before = version_at(package)[0]
+    for touched in ("direct", "sub/lazier"):
+        place = package / "lab" / f"{touched}.py"
+        place.write_text(f'"""What it is."""\n\n\n{place.read_text()}  # why\n')
+    assert version_at(package)[0] == before
 
 
 @pytest.mark.parametrize("touched", ["unrelated", "sub/unrelated"])
@@ -159,7 +167,7 @@ def test_a_script_of_ones_own_is_read(tmp_path):
         + "from simulations.runs import code_version\nprint(code_version(TOY))\n"
     )
     versions = set()
-    for line in ("", "# changed"):
+    for line in ("", "changed = 1\n"):
         script.write_text(script.read_text() + line)
         done = subprocess.run(
             [sys.executable, script],
