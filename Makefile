@@ -9,7 +9,7 @@ help:
 	@echo "make verify      check the statements of the papers (sets up .venv first)"
 	@echo "make test        run linters, type checks and tests (sets up .venv first)"
 	@echo "make wheel-test  build the wheel, install it into an empty environment and use it"
-	@echo "make figures     draw the proof figures into ./figures"
+	@echo "make figures     draw the figures into ./figures"
 	@echo "make clean       remove .venv and build products"
 
 setup: $(READY)

@@ -57,7 +57,8 @@ def check_all(
     on_done(len(found))
     rest = [index for index in range(len(wanted)) if index not in found]
     if rest:
-        from simulations.parallel import Done, parallel_map  # noqa: PLC0415: not for stored ones
+        # Here: stored verdicts need no workers.
+        from simulations.parallel import Done, parallel_map  # noqa: PLC0415
 
         calls = [(wanted[index].module, wanted[index].id, seed, tier) for index in rest]
         outcomes = parallel_map(

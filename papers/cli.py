@@ -16,11 +16,16 @@ from papers.commands.attack import attack
 from papers.commands.build import build_posterior_mean
 from papers.commands.check import check
 from papers.commands.cost import cost
+from papers.commands.errata import list_errata
 from papers.commands.export import export
 from papers.commands.figures import figures
 from papers.commands.flow import flow
+from papers.commands.impact import impact
+from papers.commands.listing import list_open, list_statements
 from papers.commands.predict import predict
 from papers.commands.runs import runs
+from papers.commands.show import mutants, show
+from papers.commands.status import status
 from papers.commands.sweep import sweep
 from papers.commands.verify import verify
 
@@ -29,6 +34,13 @@ build = typer.Typer(help="Build a transformer with explicit weights.")
 app.add_typer(build, name="build")
 build.command("posterior-mean")(build_posterior_mean)
 app.command()(verify)
+app.command("list")(list_statements)
+app.command()(show)
+app.command()(status)
+app.command("open")(list_open)
+app.command()(impact)
+app.command("errata")(list_errata)
+app.command()(mutants)
 app.command()(predict)
 app.command()(accuracy)
 app.command()(check)

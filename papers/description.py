@@ -80,7 +80,8 @@ class Description:
 
     def place(self) -> tuple[Path | None, int]:
         """Return file and line: where its id stands, or where its check begins if ids are made."""
-        from simulations.runs.source_code import source_file  # noqa: PLC0415: it brings scipy
+        # Here: it brings scipy, which verdicts in the store do without.
+        from simulations.runs.source_code import source_file  # noqa: PLC0415
 
         file = source_file(self.module) if self.module else None
         text = "" if file is None else file.read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
 """How improbable a false alarm of a sampled check must be: the one place where it is computed.
 
 A sampled check compares a mean with its expectation in standard errors, so some seeds must raise a
-false alarm. A whole run of all statements, the full tier with its `FULL_ROUNDS` seeds, may do so for
-less than one of `SEEDS_A_FALSE_ALARM` seeds. By Bonferroni each of at most `MOST_SAMPLED` sampled
-statements, in each round, is allowed an equal share, whatever the dependence between them.
+false alarm. A whole run of all statements, the full tier with its `FULL_ROUNDS` seeds, may do so
+for less than one of `SEEDS_A_FALSE_ALARM` seeds. By Bonferroni each of at most `MOST_SAMPLED`
+sampled statements, in each round, is allowed an equal share, however they depend on each other.
 """
 
 from statistics import NormalDist

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -112,14 +112,7 @@ class UnknownStatementError(KeyError):
         return str(self.args[0])
 
 
-class _Named(Protocol):
-    """Anything with an id."""
-
-    @property
-    def id(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
+N = TypeVar("N", bound=AnyStatement | Description)
 
 
 def select(statements: Sequence[N], ids: Sequence[str]) -> list[N]:

@@ -1,4 +1,4 @@
-"""The source files that verdicts can depend on, at one moment: has anything changed since?"""
+"""The source files that verdicts can depend on, as they were at one moment."""
 
 import hashlib
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ class SourceTree:
     Attributes
     ----------
     files
-        ``path -> (size, time in ns)``, None if it has gone meanwhile: Python files, and the manifests of committed results, which
-        have the checksums of all that is in them.
+        ``path -> (size, time in ns)``, None if it has gone meanwhile: Python files, and the
+        manifests of committed results, which have the checksums of all that is in them.
     """
 
     files: dict[Path, tuple[int, int] | None]
@@ -66,7 +66,7 @@ def _files(top: str) -> Iterable[Path]:
         return
     for location in found.submodule_search_locations or ():
         yield from Path(location).rglob("*.py")
-        yield from Path(location, "laptop_results").glob("*/manifest.json")
+        yield from Path(location, "laptop_results").glob("[!.]*/manifest.json")
     if not found.submodule_search_locations and found.origin:
         yield Path(found.origin)
 

@@ -57,6 +57,7 @@ class VerdictCache:
         self._tree = SourceTree.now(paper.module for paper in papers)
         self._codes: dict[str, str] = {}
         self._paths: dict[str, list[Path]] = {}
+        store.clean()  # what kills have left
 
     def descriptions(self) -> list[Description]:
         """Return what every statement of the papers says, from the index if it is of this code."""
@@ -68,7 +69,8 @@ class VerdictCache:
             codes = {module: self._code(module) for module in {item.module for item in found}}
             statements = [as_plain(item) for item in found]
             index = {"sources": content, "codes": codes, "statements": statements}
-            self._save(key, index)
+            if not self._tree.edited(self._tree.files):
+                self._save(key, index)
         self._codes = index["codes"]
         return [from_plain(item) for item in index["statements"]]
 
@@ -107,7 +109,8 @@ class VerdictCache:
 
     def _code(self, module: str) -> str:
         """Return the SHA-256 (hex) of the code that the statements of a module rest on."""
-        from simulations.runs.source_code import sources  # noqa: PLC0415: it brings scipy
+        # Here: it brings scipy, which verdicts in the store do without.
+        from simulations.runs.source_code import sources  # noqa: PLC0415
 
         found, _ = sources((module, _RUNNER), LISTS)
         digest = hashlib.sha256(versions().encode())
@@ -121,7 +124,8 @@ class VerdictCache:
 
     def _reached(self, module: str) -> list[Path]:
         """Return the source files that a module reaches."""
-        from simulations.runs.source_code import source_file, sources  # noqa: PLC0415: as above
+        # Here: it brings scipy, which verdicts in the store do without.
+        from simulations.runs.source_code import source_file, sources  # noqa: PLC0415
 
         if module not in self._paths:
             found, _ = sources((module, _RUNNER), LISTS)

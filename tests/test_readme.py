@@ -1,8 +1,10 @@
 """What the documents show works as written."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,12 +62,19 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     (csv,) = [block for block in blocks(README, "") if block.startswith("prompt,x1")]
     (tmp_path / "prompts.csv").write_text(csv)
     (tmp_path / "components.csv").write_text("w1,w2\n1.0,0.5\n-1.0,2.0\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     found = commands()
-    assert [command[0] for command in found] == ["build", "predict", "flow"]
+    named = ["build", "predict", "flow", "figures", "runs", "sweep"]
+    assert [command[0] for command in found] == named
     shown = {}
     for command in found:
         done = subprocess.run(
-            [PROGRAM, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+            [PROGRAM, *command],
+            cwd=tmp_path,
+            env=os.environ | {"ICLPROOF_STORE": str(tmp_path / "store")},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stderr) == (0, ""), command
         shown[command[0]] = done.stdout
@@ -78,7 +87,8 @@ def test_the_commands_run_one_after_the_other(tmp_path):
 def test_the_command_table_names_every_command():
     from papers import cli
 
-    names = {command.callback.__name__ for command in cli.app.registered_commands} | {"build"}
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    names |= {group.name for group in cli.app.registered_groups}
     assert set(re.findall(r"^\| `iclproof (\w+)", README, flags=re.MULTILINE)) == names
 
 

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from papers.commands.console import AsJson, Seed, one_thread, output, print_json, progress
+from papers.commands.console import AsJson, Seed, output, print_json
+from papers.commands.ledger_options import (
+    Jobs,
+    NoCache,
+    PaperOption,
+    TierOption,
+    exit_code,
+    open_ledger,
+    results_of,
+)
 
 
 def verify(
@@ -12,25 +21,29 @@ def verify(
         list[str] | None,
         typer.Argument(help="Statements, such as zhang2024/lemma-17; all if none are given."),
     ] = None,
+    tier: TierOption = "quick",
+    paper: PaperOption = None,
     seed: Seed = 0,
+    jobs: Jobs = None,
+    no_cache: NoCache = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the statements of the papers: readings, evidence, mutants. Exit code 1 on failure."""
-    from papers import beyond, pathak2023, zhang2024
-    from papers.runner import run, select
+    """Check the statements of the papers: readings, evidence, mutants. Exit code 1 on failure.
+
+    Verdicts are kept in the store, one by one: what nothing has changed for is not checked again,
+    and after a kill the same command goes on where it stopped.
+    """
+    from papers.runner import select
     from papers.verdicts import summary, table
 
-    chosen = select([*pathak2023.STATEMENTS, *zhang2024.STATEMENTS, *beyond.STATEMENTS], ids or [])
-    one_thread()
-    with progress() as bar:
-        task = bar.add_task("checking", total=len(chosen))
-        results = run(chosen, seed, lambda result: bar.advance(task))
-    passes = all(result.verdict.passes for result in results)
+    ledger = open_ledger(paper, no_cache)
+    results = results_of(ledger, select(ledger.statements, ids or []), tier, seed, jobs)
+    code = exit_code(results)
     if as_json:
         statements = [result.as_dict() for result in results]
-        print_json({"seed": seed, "passes": passes, "statements": statements})
+        print_json({"seed": seed, "tier": tier, "passes": code == 0, "statements": statements})
     else:
         console = output()
         console.print(table(results))
-        console.print(summary(results), highlight=False)
-    raise typer.Exit(0 if passes else 1)
+        console.print(summary(results), highlight=False, markup=False)
+    raise typer.Exit(code)

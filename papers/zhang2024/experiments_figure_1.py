@@ -103,9 +103,10 @@ def DASHED_LINE(claim: LineClaim, rng: np.random.Generator) -> Evidence:
     )
 
 
-#: What is sampled: per-coordinate errors over d are known for these, at d = 2.
+#: What is sampled. A layer's error has the tails of lambda^3 in proportion to c^3: at c = 1 one of
+#: 50 seeds had z = -5.3, at c = 1/4 the mean is nearly normal, and the formula has c in it.
 SAMPLED = CovariateLaws(
-    dim=2, train_lengths=(5,), num_examples=(1, 3, 12), scales=(1.0, 4.0), covariances=20_000,
+    dim=2, train_lengths=(5,), num_examples=(1, 3, 12), scales=(0.25, 4.0), covariances=20_000,
     prompts=1, bootstrap_trials=1,
 )  # fmt: skip
 
@@ -214,10 +215,10 @@ def CURVES(claim: CurvesClaim, rng: np.random.Generator) -> Evidence:
     return Evidence(
         holds,
         Grade.SAMPLED,
-        "the largest |z| over ten curves and lengths; every mutant is off by more than 10"
+        "the largest |z| over ten curves and lengths; every mutant is off by more than 8"
         " standard errors in one of them",
-        f"d = {d}, N = {N}, M = 1, 3, 12; the covariance I, c = 1 and 4; {SAMPLED.covariances}"
-        " prompts a panel, each with its own covariance",
+        f"d = {d}, N = {N}, M = 1, 3, 12; the covariance I, c = 1/4, and c = 4 for the"
+        f" baselines; {SAMPLED.covariances} prompts a panel, each with its own covariance",
         abs(z[worst]),
         LARGEST_Z,
         "" if holds else told[worst],

@@ -225,7 +225,8 @@ def _evidence(claim: TrainedClaim, live: Live, rng: np.random.Generator) -> Evid
                 f" {limit.u:.6f} and {limit.u * limit.U[0, 0]:.6f}"
             )
             break
-    stored = ", ".join(judged.told.split("'")[1] for judged in _stored(live)) or "none"
+    labels = ", ".join(judged.told.split("'")[1] for judged in _stored(live))
+    stored = f"{labels} (checksums verified, made by their own version of the code)"
     here = "no SGD" if live.sgd is None else f"SGD to {live.sgd.tolerance:g}"
     return Evidence(
         not wrong,
@@ -233,15 +234,15 @@ def _evidence(claim: TrainedClaim, live: Live, rng: np.random.Generator) -> Evid
         "the largest of the relative errors of u, U and u U, each over its tolerance: exact"
         f" gradients, u U {PRODUCT:g}, u and U {EXTRAPOLATED:g} extrapolated to step 0; {here};"
         f" committed runs by SGD to {live.tolerance:g}",
-        f"trained here: d = 2, N = {live.tasks.prompt_length}; committed runs: {stored}"
-        " (checksums verified, made by their own version of the code)",
+        f"trained here: d = 2, N = {live.tasks.prompt_length}; committed runs:"
+        f" {stored if labels else 'none here'}",
         worst,
         1.0,
         wrong,
     )
 
 
-def _gamma_inverse(lam: Matrix, N: float, own: float = 1.0, trace: float = 1.0) -> Matrix:
+def _gamma_inverse(lam: Matrix, N: int, own: float = 1.0, trace: float = 1.0) -> Matrix:
     gamma = lam * (1 + own / N) + trace * np.trace(lam) / N * np.eye(len(lam))
     return np.asarray(np.linalg.inv(gamma))
 
@@ -258,9 +259,9 @@ _FIXED = TrainedClaim(_gamma_inverse)
     printed=_FIXED,
     mutants={
         "Gamma with Lambda, not (1 + 1/N) Lambda": TrainedClaim(
-            lambda lam, N: _gamma_inverse(lam, N, own=0)
+            lambda lam, N: _gamma_inverse(lam, N, own=0.0)
         ),
-        "Gamma without its trace": TrainedClaim(lambda lam, N: _gamma_inverse(lam, N, trace=0)),
+        "Gamma without its trace": TrainedClaim(lambda lam, N: _gamma_inverse(lam, N, trace=0.0)),
         "1 % more trace in Gamma": TrainedClaim(lambda lam, N: _gamma_inverse(lam, N, trace=1.01)),
         "N + 1 for N": TrainedClaim(lambda lam, N: _gamma_inverse(lam, N + 1)),
         "u goes to |A|": replace(_FIXED, u_power=1.0),

@@ -18,9 +18,10 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def iclproof(monkeypatch, capsys) -> Callable[..., Outcome]:
-    """Call the wrapper that the console script calls, with these arguments."""
+def iclproof(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+    """Call the wrapper that the console script calls, with these arguments and a store of ours."""
     monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("ICLPROOF_STORE", str(tmp_path / "store"))
 
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["iclproof", *map(str, arguments)])

@@ -88,9 +88,7 @@ INVENTORY: dict[str, Item] = {
     "Section 4": because("a summary, and questions for later work"),
     # Appendix A and B
     "Appendix A": because(_CITED),
-    **{
-        f"Appendix B.1, {name.replace('-', '_')}": by(f"definition-{name}") for name in _OPERATORS
-    },
+    **{f"Appendix B.1, {name.replace('-', '_')}": by(f"definition-{name}") for name in _OPERATORS},
     **{
         f"Proposition 1 for {name.replace('-', '_')}": by(f"proposition-1-{name}")
         for name in _OPERATORS

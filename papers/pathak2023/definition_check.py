@@ -1,0 +1,179 @@
+"""How a definition of an operator is judged: it must be defined where it says so.
+
+A definition is a condition on its arguments and a formula for the entries that it changes. It is
+well-defined if, wherever the condition holds, every entry that the formula reads or writes exists;
+and it should hold wherever that is so. All reads are of H, all writes go to H', so that blocks may
+overlap. The library's operators are judged along with it: they must refuse what the condition
+excludes, and agree with the formula elsewhere. Small arguments are tried exhaustively.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from constructions.operators import Columns, Operator, OperatorError
+from papers.ledger import Correction, Evidence, Grade, Statement, statement
+
+#: Reads H_{row, column}, both from 1.
+Read = Callable[[int, int], float]
+
+#: Values by (row, column), both from 1.
+Entries = dict[tuple[int, int], float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operator on (p, q) matrices.
+
+    Parameters
+    ----------
+    p, q
+        The shape.
+    rows
+        The row arguments, in the paper's order.
+    columns
+        I.
+    column
+        The i of scaled_agg.
+    """
+
+    p: int
+    q: int
+    rows: tuple[int, ...]
+    columns: Columns = frozenset()
+    column: int = 1
+
+    def fits(self, *rows: int) -> bool:
+        """Whether these rows exist."""
+        return all(1 <= row <= self.p for row in rows)
+
+    def __str__(self) -> str:
+        """Print the arguments."""
+        columns = "{" + ", ".join(map(str, sorted(self.columns))) + "}"
+        return f"p = {self.p}, q = {self.q}, rows {self.rows}, I = {columns}"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The condition on the arguments, and the entries of H' that may differ from H."""
+
+    allowed: Callable[[Case], bool]
+    entries: Callable[[Case, Read], Entries]
+
+
+class _NoEntryError(IndexError):
+    """A definition reads what is not there."""
+
+
+def matrix_of(p: int, q: int) -> list[list[float]]:
+    """Return a matrix (p, q) of distinct numbers, one of them 0."""
+    return [[float((3 * row + 7 * column) % 11 - 3) for column in range(q)] for row in range(p)]
+
+
+def judge(
+    make: Callable[[Case], Operator], cases: Sequence[Case], claim: Definition, tolerance: float
+) -> str:
+    """Return the first case in which the definition fails, by size; empty if there is none."""
+    for case in cases:
+        H = matrix_of(case.p, case.q)
+        try:
+            found = make(case)(H)
+        except (OperatorError, ZeroDivisionError) as error:
+            if claim.allowed(case):
+                return f"{case}: allowed, and not defined: {error}"
+            continue
+        if not claim.allowed(case):
+            return f"{case}: excluded, and defined: {make(case)}"
+        if wrong := _wrong_entry(claim, case, H, found, tolerance):
+            return f"{case}: {wrong}"
+    return ""
+
+
+def _wrong_entry(
+    claim: Definition, case: Case, H: list[list[float]], found: Any, tolerance: float
+) -> str:
+    def read(row: int, column: int) -> float:
+        if not (case.fits(row) and 1 <= column <= case.q):
+            raise _NoEntryError(f"H_({row}, {column}) is read, and does not exist")
+        return H[row - 1][column - 1]
+
+    try:
+        changed = claim.entries(case, read)
+    except _NoEntryError as error:
+        return str(error)
+    if outside := [e for e in changed if not (case.fits(e[0]) and 1 <= e[1] <= case.q)]:
+        return f"H'_{outside[0]} is written, and does not exist"
+    for row, column in np.ndindex(case.p, case.q):
+        told = changed.get((row + 1, column + 1), H[row][column])
+        if abs(found[row, column] - told) > tolerance:
+            return f"H'_({row + 1}, {column + 1}) is {found[row, column]:g}, not {told:g}"
+    return ""
+
+
+def define(
+    name: str,
+    source: str,
+    latex: str,
+    make: Callable[[Case], Operator],
+    cases: Sequence[Case],
+    *,
+    printed: Definition,
+    mutants: dict[str, Definition],
+    correction: Correction[Definition] | None = None,
+    tolerance: float = 0.0,
+) -> Statement[Definition]:
+    """Return the statement that an operator's definition is well-defined and the library's.
+
+    Parameters
+    ----------
+    name
+        The operator, as the paper writes it.
+    source, latex, printed, mutants, correction
+        As in `papers.ledger.statement`.
+    make
+        The library's operator for a case.
+    cases
+        Arguments, smallest first.
+    tolerance
+        Of an entry.
+    """
+
+    def check(claim: Definition, rng: np.random.Generator) -> Evidence:
+        wrong = judge(make, cases, claim, tolerance)
+        return Evidence(
+            not wrong,
+            Grade.CONFIRMED if tolerance else Grade.PROVED,
+            "where the definition is defined, and its entries, against constructions.operators",
+            f"all {len(cases)} arguments for matrices up to {cases[-1].p} x {cases[-1].q}",
+            counterexample=wrong,
+        )
+
+    return statement(
+        id=f"pathak2023/definition-{name.replace('_', '-')}",
+        title=f"The definition of {name}",
+        source=source,
+        latex=latex,
+        printed=printed,
+        mutants=mutants,
+        correction=correction,
+    )(check)
+
+
+def shapes(largest: int) -> list[tuple[int, int]]:
+    """Return shapes (p, q), smallest first."""
+    return sorted(product(range(1, largest + 1), repeat=2), key=lambda shape: (sum(shape), shape))
+
+
+def cases_of(largest: int, num_rows: int) -> list[Case]:
+    """Return all row arguments up to p + 1, with I = {1}, {q} and [q]."""
+
+    def every() -> Iterator[Case]:
+        for p, q in shapes(largest):
+            for rows in product(range(1, p + 2), repeat=num_rows):
+                for columns in {frozenset({1}), frozenset({q}), frozenset(range(1, q + 1))}:
+                    yield Case(p, q, rows, columns)
+
+    return list(every())
