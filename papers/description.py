@@ -107,6 +107,7 @@ def describe(statement: AnyStatement, module: str = "") -> Description:
     check: Any = statement.check
     while isinstance(check, partial):
         check = check.func
+    check = inspect.unwrap(check)
     repaired = statement.correction
     repair = None if repaired is None else Repair(repaired.text, repaired.fault)
     return Description(

@@ -1,12 +1,17 @@
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from papers import false_alarms
+from papers.description import describe
+from papers.false_alarms import FULL_ROUNDS, largest_z, sampled_level
 from papers.ledger import Evidence, Grade, Verdict
 from papers.runner import UnknownStatementError, run, run_one, select
 from papers.verdicts import summary
-from tests.papers.toys import CRASH, drawing, toy, unchecked
+from tests.papers.toys import CRASH, drawing, evidence, toy, unchecked
 
 
 def test_a_refutation_without_a_counterexample_is_refused():
@@ -143,7 +148,7 @@ def test_progress_is_reported_in_order():
     items = [toy(name) for name in "cab"]
     results = run(items, 0, seen.append)
     assert seen == results
-    assert [result.statement for result in results] == items
+    assert [result.statement for result in results] == [describe(item) for item in items]
 
 
 def test_select_keeps_the_order_asked_for():
@@ -173,3 +178,100 @@ def test_select_names_ids_that_are_like_an_unknown_one(wanted, near):
     items = [toy(name) for name in ("lemma-1", "lemma-2", "theorem")]
     with pytest.raises(UnknownStatementError, match=rf"did you mean {near}\?"):
         select(items, [wanted])
+
+
+# Tiers
+
+
+def counted(draws: bool, answer=lambda claim, draw: claim == 1) -> tuple[list[object], object]:
+    """A toy whose check notes what it drew, for the claim as printed."""
+    seen = []
+
+    def check(claim: object, rng: np.random.Generator) -> Evidence:
+        draw = rng.random() if draws else 0.0
+        if claim == 1:
+            seen.append(draw)
+        return evidence(answer(claim, draw), draw)
+
+    return seen, replace(toy(), check=check)
+
+
+def test_the_full_tier_runs_a_check_that_draws_with_several_seeds():
+    seen, item = counted(draws=True)
+    result = run_one(item, 3, "full")
+    assert result.verdict is Verdict.HOLDS
+    assert len(set(seen)) == FULL_ROUNDS == 5
+    # The one that is nearest to the limit is told.
+    assert result.printed.measured == max(seen)
+    assert (
+        result.printed.scope == f"here; seed {1 + seen.index(max(seen))} of the 5 that were tried"
+    )
+    quick, item = counted(draws=True)
+    assert "seed" not in run_one(item, 3).printed.scope
+    assert quick == seen[:1]
+
+
+def test_the_full_tier_runs_a_check_that_does_not_draw_once():
+    seen, item = counted(draws=False)
+    result = run_one(item, 3, "full")
+    assert (len(seen), result.printed.scope) == (1, "here")
+
+
+def test_a_check_that_spawns_generators_is_taken_for_one_that_draws():
+    seen = []
+
+    def check(claim: object, rng: np.random.Generator) -> Evidence:
+        seen.append(rng.spawn(1)[0].random())
+        return evidence(claim == 1)
+
+    run_one(replace(toy(), check=check), 0, "full")
+    assert len(set(seen)) == FULL_ROUNDS
+
+
+def test_one_bad_seed_of_the_full_tier_is_a_failure():
+    seen, item = counted(draws=True)
+    run_one(item, 3, "full")
+    _, item = counted(draws=True, answer=lambda claim, draw: claim == 1 and draw != seen[2])
+    result = run_one(item, 3, "full")
+    assert result.verdict is Verdict.FAILS
+    assert result.printed.scope == "here; seed 3 of the 3 that were tried"
+    assert run_one(item, 3).verdict is Verdict.HOLDS
+
+
+def test_a_check_of_wider_scope_is_that_of_the_full_tier():
+    wide = replace(toy(), full=lambda claim, rng: replace(evidence(claim == 1), scope="everywhere"))
+    assert run_one(wide, 0, "full").printed.scope == "everywhere"
+    assert run_one(wide, 0).printed.scope == "here"
+    blind = replace(toy(), full=lambda claim, rng: evidence(True))
+    assert run_one(blind, 0, "full").verdict is Verdict.MUTANT_LIVES
+    assert run_one(blind, 0).verdict is Verdict.HOLDS
+    assert run(iter([blind]), 0, tier="full")[0].verdict is Verdict.MUTANT_LIVES
+
+
+# False alarms
+
+
+def test_a_whole_run_raises_a_false_alarm_for_less_than_one_of_1000_seeds():
+    total = false_alarms.MOST_SAMPLED * FULL_ROUNDS * sampled_level()
+    assert total == pytest.approx(1 / 1000)
+    for comparisons in (1, 7, 100):
+        assert comparisons * sampled_level(comparisons) == pytest.approx(sampled_level())
+        # The oracle: the tail of a normal.
+        tail = math.erfc(largest_z(comparisons) / math.sqrt(2))
+        assert tail == pytest.approx(sampled_level(comparisons), rel=1e-9)
+    with pytest.raises(ValueError, match="comparisons is 0, expected at least 1"):
+        largest_z(0)
+
+
+def test_there_are_not_more_sampled_statements_than_the_level_is_for():
+    files = (Path(__file__).parents[2] / "papers").rglob("*.py")
+    places = sum(file.read_text().count("Grade.SAMPLED,") for file in files)
+    assert 5 < places <= false_alarms.MOST_SAMPLED
+
+
+def test_figures_that_are_not_finite_are_null_in_json():
+    def check(claim: object, rng: np.random.Generator) -> Evidence:
+        return evidence(claim == 1, np.inf if claim == 2 else np.nan)
+
+    shown = run_one(replace(toy(), check=check), 0).as_dict()
+    assert shown["evidence"]["as printed"]["measured"] is None
