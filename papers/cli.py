@@ -22,7 +22,9 @@ from papers.commands.figures import figures
 from papers.commands.flow import flow
 from papers.commands.impact import impact
 from papers.commands.listing import list_open, list_statements
+from papers.commands.new_paper import new_paper
 from papers.commands.predict import predict
+from papers.commands.report import report
 from papers.commands.runs import runs
 from papers.commands.show import mutants, show
 from papers.commands.status import status
@@ -41,6 +43,8 @@ app.command("open")(list_open)
 app.command()(impact)
 app.command("errata")(list_errata)
 app.command()(mutants)
+app.command()(new_paper)
+app.command()(report)
 app.command()(predict)
 app.command()(accuracy)
 app.command()(check)

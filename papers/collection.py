@@ -4,27 +4,35 @@ A package adds a paper of its own through the entry point group ``iclproof.paper
 name is the paper's key, and its value names a `Paper`::
 
     [project.entry-points."iclproof.papers"]
-    mine2025 = "mine2025.paper:PAPER"
+    mine2025 = "mine2025:PAPER"
+
+Where it or its statements cannot be loaded, a `BrokenPaperError` says why. The commands report it
+and go on with the other papers, unless it is the one that they are called for.
 
 Nothing here imports the statements before they are asked for: they bring torch and sympy.
 """
 
 import re
 import sys
+import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 from papers.description import Description, describe
-from papers.ledger import AnyStatement
+from papers.ledger import AnyStatement, OpenStatement, Statement
 
 #: The entry point group of other packages' papers.
 GROUP = "iclproof.papers"
+
+
+class BrokenPaperError(ValueError):
+    """A paper or its statements cannot be loaded; the message says whose, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +69,28 @@ class Paper:
 
         Raises
         ------
-        ValueError
+        BrokenPaperError
             If the module cannot be imported or has no ``STATEMENTS``, or if an id does not begin
             with the key or is there twice.
         """
+        where = f"the paper {self.key!r}{_origin(self.key)}: {self.module}"
         try:
             listed = tuple(import_module(self.module).STATEMENTS)
-        except (ImportError, SyntaxError, AttributeError) as error:
-            raise ValueError(
-                f"the paper {self.key!r}: {self.module} gives no STATEMENTS:"
-                f" {type(error).__name__}: {error}"
+        except Exception as error:  # whatever the code of others raises
+            raise BrokenPaperError(
+                f"{where} gives no STATEMENTS: {_told(error, self.module)}; correct that"
             ) from error
+        strangers = [item for item in listed if not isinstance(item, Statement | OpenStatement)]
+        if strangers:
+            raise BrokenPaperError(
+                f"{where}: STATEMENTS has {strangers[0]!r}; expected what papers.ledger.statement"
+                " makes, or an OpenStatement"
+            )
         ids = Counter(item.id for item in listed)
         wrong = [name for name, n in ids.items() if not name.startswith(f"{self.key}/") or n > 1]
         if wrong:
-            raise ValueError(
-                f"the paper {self.key!r}: ids are not as expected, {self.key}/NAME, each once:"
-                f" {', '.join(wrong)}"
+            raise BrokenPaperError(
+                f"{where}: ids are not as expected, {self.key}/NAME, each once: {', '.join(wrong)}"
             )
         return listed
 
@@ -121,28 +134,23 @@ _OURS = (
 LISTS = frozenset(paper.module for paper in _OURS)
 
 
-def papers() -> tuple[Paper, ...]:
-    """Return all papers: ours, then those of other packages by key.
+def keys() -> tuple[str, ...]:
+    """Return the keys of all papers, whether they can be loaded or not."""
+    return (*(paper.key for paper in _OURS), *(entry.name for entry in _entries()))
 
-    Raises
-    ------
-    ValueError
-        If an entry point cannot be loaded, is no `Paper`, has another key than its name, or a key
-        that is taken.
+
+def papers() -> tuple[Paper, ...]:
+    """Return all papers that can be loaded: ours, then those of other packages by key."""
+    return _sorted_out()[0]
+
+
+def broken_papers() -> tuple[BrokenPaperError, ...]:
+    """Return what is wrong with the papers that are missing from `papers`.
+
+    An entry point cannot be loaded, is no `Paper`, has another key than its name, or a key that is
+    taken.
     """
-    found = list(_OURS)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        where = f"the entry point {entry.name} = {entry.value!r} in {GROUP}"
-        try:
-            paper = entry.load()
-        except (ImportError, SyntaxError, AttributeError) as error:
-            raise ValueError(f"{where} cannot be loaded: {error}") from error
-        if not isinstance(paper, Paper) or paper.key != entry.name:
-            raise ValueError(f"{where} is {paper!r}; expected a papers.collection.Paper so called")
-        if any(paper.key == other.key for other in found):
-            raise ValueError(f"{where}: there is a paper {paper.key} already; choose another key")
-        found.append(paper)
-    return tuple(found)
+    return _sorted_out()[1]
 
 
 def statements() -> list[AnyStatement]:
@@ -151,27 +159,100 @@ def statements() -> list[AnyStatement]:
 
 
 def find_papers(key: str | None) -> tuple[Paper, ...]:
-    """Return the paper with a key, or all papers for None.
+    """Return the paper with a key, or all papers that can be loaded for None.
 
     Raises
     ------
+    BrokenPaperError
+        If the paper with the key cannot be loaded.
     ValueError
         If there is none; near keys are named.
     """
     known = {paper.key: paper for paper in papers()}
     if key is None:
         return tuple(known.values())
-    if key not in known:
-        near = get_close_matches(key, known, n=2) or known
-        raise ValueError(f"there is no paper {key!r}; did you mean {' or '.join(near)}?")
-    return (known[key],)
+    if key in known:
+        return (known[key],)
+    for entry in _entries():
+        if entry.name == key:
+            _load(entry)
+    near = get_close_matches(key, known, n=2) or known
+    raise ValueError(f"there is no paper {key!r}; did you mean {' or '.join(near)}?")
 
 
-def _listing_modules(package: str) -> dict[int, str]:
-    """Return the module of a package that lists each statement, by the statement's identity."""
+def describe_all(
+    chosen: Iterable[Paper],
+) -> tuple[list[Description], list[BrokenPaperError]]:
+    """Return what the statements of some papers say, and what is wrong with the other papers."""
+    described: list[Description] = []
+    broken = []
+    for paper in chosen:
+        try:
+            described += paper.descriptions()
+        except BrokenPaperError as error:
+            broken.append(error)
+    return described, broken
+
+
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def _sorted_out() -> tuple[tuple[Paper, ...], tuple[BrokenPaperError, ...]]:
+    found, broken = list(_OURS), []
+    for entry in _entries():
+        try:
+            found.append(_load(entry))
+        except BrokenPaperError as error:
+            broken.append(error)
+    return tuple(found), tuple(broken)
+
+
+def _load(entry: EntryPoint) -> Paper:
+    where = f"the entry point {entry.name} = {entry.value!r} in {GROUP}{_origin(entry.name)}"
+    if [other.name for other in _entries()].count(entry.name) > 1 or any(
+        paper.key == entry.name for paper in _OURS
+    ):
+        raise BrokenPaperError(
+            f"{where}: there is a paper {entry.name} already; choose another key"
+        )
+    try:
+        paper = entry.load()
+    except Exception as error:  # whatever the code of others raises
+        told = _told(error, entry.value.partition(":")[0])
+        raise BrokenPaperError(f"{where} cannot be loaded: {told}; correct that") from error
+    if not isinstance(paper, Paper) or paper.key != entry.name:
+        raise BrokenPaperError(
+            f"{where} is {paper!r}; expected a papers.collection.Paper so called"
+        )
+    return paper
+
+
+def _origin(key: str) -> str:
+    """Return which distributions a paper is from, and how to be rid of it, for an error."""
+    names = [entry.dist.name for entry in _entries() if entry.name == key and entry.dist]
+    if not names:
+        return ""
+    told = " and ".join(names)
+    return f" of the distribution {told} (python -m pip uninstall {names[-1]} removes it)"
+
+
+def _told(error: Exception, module: str) -> str:
+    """Return kind, message and, in the package of a module, place of an error."""
+    package = module.partition(".")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{f.filename}:{f.lineno}" for f in frames if package in Path(f.filename).parts]
+    # What papers come through, rather than where they fail.
+    theirs = [place for place in places if not place.startswith(__file__)]
+    return f"{type(error).__name__}: {error}{f' ({theirs[-1]})' if theirs else ''}"
+
+
+def _listing_modules(paper: str) -> dict[int, str]:
+    """Return the module beside or in a paper's that lists each statement, by its identity."""
+    package = sys.modules[paper].__package__ or paper
     found: dict[int, str] = {}
     for name, module in sorted(sys.modules.items()):
-        if name.startswith(f"{package}."):
+        if name.startswith(f"{package}.") and name != paper:
             listed = getattr(module, "STATEMENTS", ())
             found |= {id(item): name for item in listed if isinstance(listed, Sequence)}
     return found

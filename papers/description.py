@@ -5,10 +5,8 @@ verdicts that are there already need not import the checks, and what they import
 """
 
 import inspect
-import re
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from papers.ledger import AnyStatement, Fault, OpenStatement
@@ -77,21 +75,6 @@ class Description:
         if self.beyond:
             return "beyond the paper"
         return "as printed" if self.correction is None else "as corrected"
-
-    def place(self) -> tuple[Path | None, int]:
-        """Return file and line: where its id stands, or where its check begins if ids are made."""
-        # Here: it brings scipy, which verdicts in the store do without.
-        from simulations.runs.source_code import source_file  # noqa: PLC0415
-
-        file = source_file(self.module) if self.module else None
-        text = "" if file is None else file.read_text(encoding="utf-8")
-        # As the argument of a call: among `depends_on` of others is not where it stands.
-        written = re.search(rf"""(?:\bid=|\w\(\s*)["']{re.escape(self.id)}["']""", text)
-        if written is not None:
-            return file, text.count("\n", 0, written.end()) + 1
-        if self.check_module:
-            return source_file(self.check_module), self.check_line
-        return file, 1
 
 
 def describe(statement: AnyStatement, module: str = "") -> Description:

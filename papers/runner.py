@@ -127,9 +127,7 @@ def select(statements: Sequence[N], ids: Sequence[str]) -> list[N]:
     unknown = [wanted for wanted in ids if wanted not in by_id]
     if unknown:
         near = [name for wanted in unknown for name in _similar(wanted, by_id)]
-        told = (
-            f"did you mean {', '.join(near)}?" if near else "without ids all are checked and listed"
-        )
+        told = f"did you mean {', '.join(near)}?" if near else "iclproof list shows them all"
         raise UnknownStatementError(
             f"no statement {', '.join(unknown)} among the {len(by_id)}; {told}"
         )

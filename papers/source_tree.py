@@ -1,6 +1,7 @@
 """The source files that verdicts can depend on, as they were at one moment."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -40,13 +41,13 @@ class SourceTree:
         digest = hashlib.sha256(versions().encode())
         for path in self.files:
             digest.update(f"{path}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(_bytes(path)).digest())
         return digest.hexdigest()
 
     def results(self) -> str:
         """Return the SHA-256 (hex) of the manifests of the committed results."""
         manifests = [path for path in self.files if path.suffix == ".json"]
-        return hashlib.sha256(b"".join(path.read_bytes() for path in manifests)).hexdigest()
+        return hashlib.sha256(b"".join(map(_bytes, manifests))).hexdigest()
 
     def edited(self, paths: Iterable[Path]) -> list[Path]:
         """Return those of some files that are not as they were, or were not there."""
@@ -65,10 +66,21 @@ def _files(top: str) -> Iterable[Path]:
     if found is None:
         return
     for location in found.submodule_search_locations or ():
-        yield from Path(location).rglob("*.py")
-        yield from Path(location, "laptop_results").glob("[!.]*/manifest.json")
+        # Unlike rglob, it minds no folder that goes meanwhile.
+        for folder, _, names in os.walk(location):
+            yield from (Path(folder, name) for name in names if name.endswith(".py"))
+            if "laptop_results" in folder and not Path(folder).name.startswith("."):
+                yield from (Path(folder, name) for name in names if name == "manifest.json")
     if not found.submodule_search_locations and found.origin:
         yield Path(found.origin)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return what is in a file; nothing if it has gone meanwhile, which `edited` tells."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

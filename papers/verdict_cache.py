@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from papers.collection import LISTS, Paper
+from papers.collection import LISTS, BrokenPaperError, Paper, describe_all
 from papers.description import Description, as_plain, from_plain
 from papers.ledger import Evidence, Grade, Tier, Verdict
 from papers.runner import MutantResult, Result
@@ -48,10 +48,13 @@ class VerdictCache:
     ----------
     notes
         What the user should know: entries that were damaged, or could not be kept.
+    broken
+        What is wrong with papers that could not be loaded for `descriptions`.
     """
 
     def __init__(self, store: Store, papers: Sequence[Paper]) -> None:
         self.notes: list[str] = []
+        self.broken: list[BrokenPaperError] = []
         self._store = store
         self._papers = papers
         self._tree = SourceTree.now(paper.module for paper in papers)
@@ -65,11 +68,12 @@ class VerdictCache:
         key = self._key("index", papers=[[paper.key, paper.module] for paper in self._papers])
         index = self._load(key)
         if index is None or index["sources"] != content:
-            found = [item for paper in self._papers for item in paper.descriptions()]
+            found, self.broken = describe_all(self._papers)
             codes = {module: self._code(module) for module in {item.module for item in found}}
             statements = [as_plain(item) for item in found]
             index = {"sources": content, "codes": codes, "statements": statements}
-            if not self._tree.edited(self._tree.files):
+            # What is broken may be for want of another package: it is tried again each time.
+            if not self.broken and not self._tree.edited(self._tree.files):
                 self._save(key, index)
         self._codes = index["codes"]
         return [from_plain(item) for item in index["statements"]]

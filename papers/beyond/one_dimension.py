@@ -256,8 +256,8 @@ _BASINS = Basins(lambda p, q, U, u: u * U - p * q)
     title="For d = 1 the sign of u_{-1} U_11 - u_12 u_21 decides on a balanced start's limit",
     source="ours",
     latex=r"u_{12}^2 + u_{-1}^2 = U_{11}^2 + u_{21}^2: \quad u_{-1} U_{11} > u_{12} u_{21}"
-    r" \Rightarrow u_{12}, u_{21} 	o 0,\quad u_{-1} U_{11} < u_{12} u_{21}"
-    r" \Rightarrow U_{11}, u_{-1} 	o 0, \quad 	ext{but for starts that end in a saddle}",
+    r" \Rightarrow u_{12}, u_{21} \to 0,\quad u_{-1} U_{11} < u_{12} u_{21}"
+    r" \Rightarrow U_{11}, u_{-1} \to 0, \quad \text{but for starts that end in a saddle}",
     printed=_BASINS,
     beyond=True,
     mutants={

@@ -26,14 +26,15 @@ def list_errata(
     """List every place that fails as printed, with a counterexample and the correction.
 
     False statements come first, then gaps in proofs and what holds in one reading only; typing
-    slips come last. Exit code 1 if a check fails or a mutant lives: the list may then lack some.
+    slips come last. Exit code 1 if a check fails or a mutant lives, 2 if a paper cannot be loaded:
+    the list may then lack some.
     """
     from papers.errata import ORDER, errata
 
     ledger = open_ledger(paper, no_cache)
     wanted = [said for said in ledger.statements if said.correction is not None]
     results = results_of(ledger, wanted, tier, seed, jobs)
-    found, code = errata(results), exit_code(results)
+    found, code = errata(results), exit_code(results, ledger.broken)
     if as_json:
         listed = [erratum.as_dict() for erratum in found]
         print_json({"seed": seed, "tier": tier, "passes": code == 0, "errata": listed})

@@ -10,6 +10,7 @@ from papers.ledger import Tier
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from papers.collection import BrokenPaperError
     from papers.description import Description
     from papers.runner import Result
     from papers.verdict_cache import VerdictCache
@@ -31,23 +32,36 @@ StatementId = Annotated[str, typer.Argument(help="A statement, such as zhang2024
 
 
 class Ledger(NamedTuple):
-    """The statements of the papers, and where their verdicts are kept."""
+    """The statements of the papers, where their verdicts are kept, and what is left out."""
 
     statements: "list[Description]"
     cache: "VerdictCache | None"
+    broken: "tuple[BrokenPaperError, ...]"
 
 
 def open_ledger(paper: str | None, no_cache: bool) -> Ledger:
-    """Return the statements of one paper, or of all, without an import of what the store knows."""
+    """Return the statements of one paper, or of all, without an import of what the store knows.
+
+    Of all, papers that cannot be loaded are left out, and reported; if one is asked for, it is an
+    error.
+    """
     from papers import collection
     from papers.verdict_cache import VerdictCache, verdict_store
     from simulations.store import default_root
 
     papers = collection.find_papers(paper)
-    if no_cache:
-        return Ledger([said for one in papers for said in one.descriptions()], None)
-    cache = VerdictCache(verdict_store(default_root()), papers)
-    return Ledger(cache.descriptions(), cache)
+    broken = collection.broken_papers() if paper is None else ()
+    cache = None if no_cache else VerdictCache(verdict_store(default_root()), papers)
+    if cache is None:
+        statements, unread = collection.describe_all(papers)
+    else:
+        statements, unread = cache.descriptions(), cache.broken
+    if unread and paper is not None:
+        raise unread[0]
+    for error in (*broken, *unread):
+        told = " ".join(str(error).split())
+        typer.echo(f"iclproof: {told}; all other papers are as usual", err=True)
+    return Ledger(statements, cache, (*broken, *unread))
 
 
 def results_of(
@@ -71,6 +85,8 @@ def results_of(
     return results
 
 
-def exit_code(results: "Sequence[Result]") -> int:
-    """Return 1 if a check failed or crashed, or if a mutant lives; else 0."""
+def exit_code(results: "Sequence[Result]", broken: "Sequence[BrokenPaperError]" = ()) -> int:
+    """Return 2 if a paper is broken; 1 if a check failed or crashed, or a mutant lives; else 0."""
+    if broken:
+        return 2
     return 0 if all(result.verdict.passes for result in results) else 1

@@ -33,7 +33,10 @@ def list_statements(
     no_cache: NoCache = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the statements with verdict and grade. Exit code 1 if a listed one fails."""
+    """List the statements with verdict and grade. Exit code 1 if a listed one fails.
+
+    It is 2 if a paper cannot be loaded.
+    """
     ledger = open_ledger(paper, no_cache)
     results = results_of(ledger, ledger.statements, tier, seed, jobs)
     shown = [
@@ -46,7 +49,7 @@ def list_statements(
         print_json(
             {"seed": seed, "tier": tier, "statements": [result.as_dict() for result in shown]}
         )
-        raise typer.Exit(exit_code(shown))
+        raise typer.Exit(exit_code(shown, ledger.broken))
     rows = Table("statement", "what", "where", "verdict", "grade")
     for result in shown:
         said, told = result.statement, result.grade or ""
@@ -55,7 +58,7 @@ def list_statements(
     console = output()
     console.print(rows)
     console.print(f"{len(shown)} of {len(results)} statements")
-    raise typer.Exit(exit_code(shown))
+    raise typer.Exit(exit_code(shown, ledger.broken))
 
 
 def list_open(

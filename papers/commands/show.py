@@ -35,12 +35,13 @@ def show(
     lives.
     """
     from papers.dependencies import dependents
+    from papers.places import place_of
     from papers.runner import select
 
     ledger = open_ledger(None, no_cache)
     (said,) = select(ledger.statements, [name])
     (result,) = results_of(ledger, [said], tier, seed, jobs=1)
-    file, line = said.place()
+    file, line = place_of(said)
     used_by = dependents(ledger.statements)[said.id]
     place = "" if file is None else f"{file}:{line}"
     if as_json:

@@ -30,7 +30,10 @@ def status(
     no_cache: NoCache = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count statements by verdict and by grade, for every paper. Exit code 1 if one fails."""
+    """Count statements by verdict and by grade, for every paper. Exit code 1 if one fails.
+
+    It is 2 if a paper cannot be loaded; that one is left out, or counted as empty.
+    """
     from papers import collection
 
     ledger = open_ledger(paper, no_cache)
@@ -43,7 +46,7 @@ def status(
     everything = _counts(results)
     if as_json:
         print_json({"seed": seed, "tier": tier, "papers": counts, "all": everything})
-        raise typer.Exit(exit_code(results))
+        raise typer.Exit(exit_code(results, ledger.broken))
     verdicts = [str(verdict) for verdict in Verdict if everything["verdicts"].get(str(verdict))]
     for kind, names in (("verdicts", verdicts), ("grades", [str(grade) for grade in Grade])):
         rows = Table("paper", "statements")
@@ -55,7 +58,7 @@ def status(
         output().print(rows)
     mutants = everything["mutants"]
     output().print(f"{mutants['killed']} of {mutants['all']} mutants killed")
-    raise typer.Exit(exit_code(results))
+    raise typer.Exit(exit_code(results, ledger.broken))
 
 
 def _counts(results: "list[Result]") -> dict[str, Any]:

@@ -30,6 +30,9 @@ def verify(
 ) -> None:
     """Check the statements of the papers: readings, evidence, mutants. Exit code 1 on failure.
 
+    A paper of another package that cannot be loaded is reported, and the others are checked; the
+    exit code is then 2.
+
     Verdicts are kept in the store, one by one: what nothing has changed for is not checked again,
     and after a kill the same command goes on where it stopped.
     """
@@ -38,7 +41,7 @@ def verify(
 
     ledger = open_ledger(paper, no_cache)
     results = results_of(ledger, select(ledger.statements, ids or []), tier, seed, jobs)
-    code = exit_code(results)
+    code = exit_code(results, () if ids else ledger.broken)
     if as_json:
         statements = [result.as_dict() for result in results]
         print_json({"seed": seed, "tier": tier, "passes": code == 0, "statements": statements})

@@ -164,7 +164,8 @@ def define(
 
 def shapes(largest: int) -> list[tuple[int, int]]:
     """Return shapes (p, q), smallest first."""
-    return sorted(product(range(1, largest + 1), repeat=2), key=lambda shape: (sum(shape), shape))
+    sizes = range(1, largest + 1)
+    return sorted(product(sizes, sizes), key=lambda shape: (sum(shape), shape))
 
 
 def cases_of(largest: int, num_rows: int) -> list[Case]:

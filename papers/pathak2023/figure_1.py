@@ -154,7 +154,7 @@ def _level(
 
 def _residuals(circuit: Circuit, rows: range, subtracted: Callable[[int], Any]) -> Values:
     """<w_j, x_i> - subtracted(i) y_i."""
-    result = {}
+    result: dict[tuple[int, ...], Any] = {}
     for i, j in product(rows, circuit.components):
         w, x = circuit.vector("w", j), circuit.vector("x", i)
         y = sp.Symbol(f"y{i}", real=True)
@@ -307,7 +307,7 @@ LEVEL_4 = _level(
 
 def _last_inputs(c: Circuit) -> Values:
     """The p_j, and r_{k+1,j} = <w_j, x_{k+1}>."""
-    query = {(c.k + 1, j): c.residual(c.k + 1, j) for j in c.components}
+    query: Values = {(c.k + 1, j): c.residual(c.k + 1, j) for j in c.components}
     return {**c.symbols("p", c.components), **query}
 
 

@@ -5,7 +5,6 @@ one w, so that E y_1 y_2 <x_1, x_2> = E |w|^2, where labels of different w would
 Expectations of degree at most 3 in a standard normal variable are those over the nodes -1 and 1.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -96,9 +95,9 @@ def MIXTURE(claim: MixtureClaim, rng: np.random.Generator) -> Evidence:
     wrong, worst = "", 0.0
     for m, d in product((1, 2, 5), (1, 2, 7)):
         names = ["w_1" if i < 2 else f"w_{i}" for i in range(m)]
-        mass = Counter[str]()
+        mass = dict.fromkeys(names, Fraction())
         for name in names:
-            mass[name] += claim.weight(m)  # type: ignore[assignment]
+            mass[name] += claim.weight(m)
         if not wrong and sum(mass.values()) != 1:
             wrong = f"m = {m}: the masses sum to {sum(mass.values())}"
         mixture = RegressionMixture.random(m, d, 1.0, rng)
@@ -175,7 +174,7 @@ def LABELS(claim: LabelClaim, rng: np.random.Generator) -> Evidence:
         spread = sum(((v - centre) ** 2 for v in values), Fraction()) / 2
         if not wrong and (centre, spread) != (mean, sigma**2):
             wrong = f"<w, x> = {mean}, sigma = {sigma}: mean {centre} and variance {spread}"
-    mixture = RegressionMixture([[1.0, 2.0, 0.0], [-1.0, 2.0, 1.0]], 0.7)
+    mixture = RegressionMixture([[1.0, 2.0, 0.0], [-1.0, -2.0, 1.0]], 0.7)
     drawn = mixture.sample_prompts(PROMPTS, 2, rng)
     pairs = np.prod(drawn.ys, axis=1) * np.sum(drawn.xs[:, 0] * drawn.xs[:, 1], axis=1)
     squares = np.sum(mixture.components**2, axis=1)

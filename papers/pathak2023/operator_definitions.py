@@ -1,13 +1,21 @@
-"""Appendix B.1: the definitions of the six operators, as `definition_check` judges them."""
+"""Appendix B.1: the definitions of five operators, as `definition_check` judges them.
 
-from dataclasses import dataclass, replace
+The sixth, aff, is in `papers.pathak2023.definition_aff`.
+"""
+
+from dataclasses import replace
 from itertools import product
 from math import exp
 
-import numpy as np
-
-from constructions.operators import Aff, CopyDown, CopyOver, Mul, OperatorError, ScaledAgg, Soft
-from papers.ledger import Correction, Evidence, Fault, Grade, statement
+from constructions.operators import (
+    CopyDown,
+    CopyOver,
+    Mul,
+    Operator,
+    ScaledAgg,
+    Soft,
+)
+from papers.ledger import Correction, Fault
 from papers.pathak2023.definition_check import (
     Case,
     Definition,
@@ -15,7 +23,6 @@ from papers.pathak2023.definition_check import (
     Read,
     cases_of,
     define,
-    matrix_of,
     shapes,
 )
 
@@ -46,13 +53,18 @@ def _down(case: Case) -> bool:
     return k <= target and k <= last and case.fits(last, target + last - k)
 
 
+def _library_copy_down(case: Case) -> Operator:
+    k, target, last = case.rows
+    return CopyDown(k, target, last, case.columns)
+
+
 _COPY_DOWN = Definition(_down, _copied)
 
 COPY_DOWN = define(
     "copy_down",
     "Appendix B.1",
     r"H'_{k':\ell',i} = H_{k:\ell,i},\ i \in \mathcal{I};\quad \ell \ge k,\ k' \ge k,\ k' \le q",
-    lambda case: CopyDown(*case.rows, case.columns),
+    _library_copy_down,
     cases_of(3, 3),
     printed=replace(
         _COPY_DOWN,
@@ -95,6 +107,11 @@ def _over(case: Case) -> bool:
     return k <= last and case.fits(last, target + last - k)
 
 
+def _library_copy_over(case: Case) -> Operator:
+    k, target, last = case.rows
+    return CopyOver(k, target, last, case.columns)
+
+
 _COPY_OVER = Definition(
     lambda case: _over(case) and 1 not in case.columns,
     lambda case, read: _copied(case, read, back=1),
@@ -104,7 +121,7 @@ COPY_OVER = define(
     "copy_over",
     "Appendix B.1",
     r"H'_{k':\ell',i} = H_{k:\ell,i-1},\ i \in \mathcal{I}",
-    lambda case: CopyOver(*case.rows, case.columns),
+    _library_copy_over,
     cases_of(3, 3),
     printed=replace(_COPY_OVER, allowed=_over),
     correction=Correction(
@@ -148,13 +165,18 @@ def _offsets(case: Case) -> range:
     return range(case.rows[3] - case.rows[0] + 1)
 
 
+def _library_mul(case: Case) -> Operator:
+    k, right, target, last = case.rows
+    return Mul(k, right, target, last, case.columns)
+
+
 _MUL = Definition(_factors_fit, lambda case, read: _products(case, read, _offsets(case)))
 
 MUL = define(
     "mul",
     "Appendix B.1",
     r"H'_{k''+t,i} = H_{k+t,i} H_{k'+t,i},\ t \in \{0, \dots, \ell - k\},\ t \in [k, \ell]",
-    lambda case: Mul(*case.rows, case.columns),
+    _library_mul,
     cases_of(2, 4),
     printed=replace(
         _MUL,
@@ -183,100 +205,6 @@ MUL = define(
         ),
     },
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """By how much the numbers of rows and columns of W, W' and b exceed the deltas.
-
-    Parameters
-    ----------
-    rows
-        Of W and W', beyond delta''.
-    first, second
-        Columns of W beyond delta, and of W' beyond delta'.
-    bias
-        Entries of b, beyond delta''.
-    sign
-        Of W' in the formula.
-    """
-
-    rows: int = 1
-    first: int = 1
-    second: int = 1
-    bias: int = 1
-    sign: int = 1
-
-
-#: delta, delta', delta''.
-DELTAS = tuple(product((0, 1, 2), repeat=3))
-
-
-@statement(
-    id="pathak2023/definition-aff",
-    title="The definition of aff",
-    source="Appendix B.1",
-    latex=r"H'_{k'':\ell'',i} = W H_{k:\ell,i} + W' H_{k':\ell',i} + b,\quad"
-    r" W \in \mathbf{R}^{\delta'' \times \delta},\ \ell = k + \delta",
-    printed=Shapes(0, 0, 0, 0),
-    correction=Correction(
-        Shapes(),
-        "Intervals are inclusive: rows k..l are delta + 1, so that W is (delta'' + 1) x (delta + 1)"
-        " and W' is (delta'' + 1) x (delta' + 1). (Line 4 of the program, with W* in R^{m x d} and"
-        " rows d + 1..2d, has these shapes.)",
-        Fault.SLIP,
-    ),
-    mutants={
-        "only the columns repaired": Shapes(rows=0, bias=0),
-        "only the rows repaired": Shapes(first=0, second=0),
-        "delta + 2 columns": Shapes(first=2),
-        "b of delta'' entries": Shapes(bias=0),
-        "W' subtracted": Shapes(sign=-1),
-    },
-)
-def AFF(claim: Shapes, rng: np.random.Generator) -> Evidence:
-    """Multiply out by loops for all small sizes, and compare with the library."""
-    wrong = next(filter(None, (_wrong_map(claim, *deltas) for deltas in DELTAS)), "")
-    return Evidence(
-        not wrong,
-        Grade.PROVED,
-        "W H + W' H + b by loops, where the shapes fit, against constructions.operators.Aff",
-        "(delta, delta', delta'') in {0, 1, 2}^3, I = {2} of 2 columns",
-        counterexample=wrong,
-    )
-
-
-def _wrong_map(claim: Shapes, d1: int, d2: int, d3: int) -> str:
-    k1, k2, k3 = 1, 2, 3
-    p, rows = k3 + d3 + 1, d3 + claim.rows
-    # Blocks may overlap, and need not be in order; the largest may not stand below row p.
-    p = max(p, k1 + d1, k2 + d2)
-    widths = (d1 + claim.first, d2 + claim.second)
-    W, W2 = ([[3 * r - 2 * c + 1 for c in range(n)] for r in range(rows)] for n in widths)
-    b, at = list(range(2, d3 + claim.bias + 2)), f"delta = {d1}, delta' = {d2}, delta'' = {d3}"
-    for name, width, block in (("W", widths[0], d1 + 1), ("W'", widths[1], d2 + 1)):
-        if width != block or rows != d3 + 1:
-            return (
-                f"{at}: {name} is {rows} x {width}, and takes {block} rows to {d3 + 1}:"
-                " the product is not defined"
-            )
-    if len(b) != rows:
-        return f"{at}: b has {len(b)} entries, and is added to {rows} rows"
-    H = matrix_of(p, 2)
-    arrays = (np.array(W), np.array(W2), np.array(b))
-    try:
-        found = Aff(k1, k2, k3, k1 + d1, k2 + d2, k3 + d3, *arrays, frozenset({2}))(H)
-    except OperatorError as error:
-        return f"{at}: {error}"
-    for row, column in np.ndindex(p, 2):
-        told, r = H[row][column], row + 1 - k3
-        if column == 1 and 0 <= r <= d3:
-            first = sum(W[r][t] * H[k1 - 1 + t][1] for t in range(d1 + 1))
-            second = sum(W2[r][t] * H[k2 - 1 + t][1] for t in range(d2 + 1))
-            told = first + claim.sign * second + b[r]
-        if found[row, column] != told:
-            return f"{at}: H'_({row + 1}, {column + 1}) is {found[row, column]:g}, not {told:g}"
-    return ""
 
 
 #: A power of 2, so that products and sums are exact.
@@ -313,15 +241,18 @@ def _sums() -> list[Case]:
     ]
 
 
+def _library_sum(case: Case) -> Operator:
+    k, last, target = case.rows
+    return ScaledAgg(ALPHA, k, last, target, case.column, case.columns)
+
+
 _SCALED_AGG = Definition(_causal, _summed)
 
 SCALED_AGG = define(
     "scaled_agg",
     "Appendix B.1",
     r"H'_{k'+t,i} = \alpha \sum_{j \in \mathcal{I}} H_{k+t,j},\quad \mathcal{I} \subset [i-1]",
-    lambda case: ScaledAgg(
-        ALPHA, *case.rows, column=case.column, columns=case.columns
-    ),
+    _library_sum,
     _sums(),
     printed=_SCALED_AGG,
     mutants={
@@ -383,4 +314,4 @@ SOFT = define(
     tolerance=1e-14,
 )  # fmt: skip
 
-STATEMENTS = (COPY_DOWN, COPY_OVER, MUL, AFF, SCALED_AGG, SOFT)
+STATEMENTS = (COPY_DOWN, COPY_OVER, MUL, SCALED_AGG, SOFT)

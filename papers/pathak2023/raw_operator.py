@@ -1,4 +1,4 @@
-"""Definition 1: the RAW operators, displays (8a) and (8b), and what one of them cannot do (Lemma 1).
+"""Definition 1: RAW operators, displays (8a) and (8b), and what one of them cannot do (Lemma 1).
 
 One RAW operator has the same matrices for every column: in (8a) with the sum, rows K of column i
 become A h_i + B (mean of the columns of pi(i)), A and B the same for all i; with the product they
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, product
+from typing import Literal
 
 import numpy as np
 
@@ -49,13 +50,15 @@ class RawClaim:
     kept: Callable[[Fraction], Fraction] = lambda h: h
 
 
-def _draw(rng: np.random.Generator) -> tuple[Raw, Table]:
-    """An operator with integer matrices and a causal pi, and a matrix."""
-    maps = [rng.integers(-3, 4, s) for s in ((RANK, 2), (RANK, 1), (2, RANK))]
-    kind = "+" if rng.integers(2) else "*"
+def _draw(number: int, rng: np.random.Generator) -> tuple[Raw, Table]:
+    """An operator with integer matrices and a causal pi, a sum if even, and a matrix."""
+    read_map, own_map, write_map = (
+        rng.integers(-3, 4, shape) for shape in ((RANK, 2), (RANK, 1), (2, RANK))
+    )
+    kind: Literal["+", "*"] = "*" if number % 2 else "+"
     attended = {i: frozenset(j for j in range(1, i) if rng.integers(4)) for i in range(1, Q + 1)}
     H = rng.integers(1, 9, (P, Q)).tolist()
-    return Raw(kind, READ, OWN, WRITE, *maps, attended), H  # type: ignore[arg-type]
+    return Raw(kind, READ, OWN, WRITE, read_map, own_map, write_map, attended), H
 
 
 def _entry(claim: RawClaim, raw: Raw, H: Table, row: int, i: int) -> Fraction:
@@ -88,8 +91,8 @@ def _entry(claim: RawClaim, raw: Raw, H: Table, row: int, i: int) -> Fraction:
 
 def _check_8(claim: RawClaim, rng: np.random.Generator) -> Evidence:
     wrong = ""
-    for _ in range(DRAWN):
-        raw, H = _draw(rng)
+    for number in range(DRAWN):
+        raw, H = _draw(number, rng)
         found = raw(H)
         for row, column in np.ndindex(P, Q):
             told = _entry(claim, raw, H, row + 1, column + 1)
@@ -111,9 +114,9 @@ def _check_8(claim: RawClaim, rng: np.random.Generator) -> Evidence:
     id="pathak2023/display-8a",
     title="What a RAW operator writes: own rows and the mean of earlier ones, combined",
     source="Appendix B.3, Definition 1, display (8a)",
-    latex=r"H'_{\mathcal{K}, i} := \Theta_{\mathcal{K}} \Big(\Theta_{\mathcal{J}} H_{\mathcal{J}, i}"
-    r" \bullet \Big(\frac{\Theta_{\mathcal{I}}}{\max\{|\pi(i)|, 1\}} \sum_{i' \in \pi(i)}"
-    r" H_{\mathcal{I}, i'}\Big)\Big)",
+    latex=r"H'_{\mathcal{K}, i} := \Theta_{\mathcal{K}} \Big(\Theta_{\mathcal{J}}"
+    r" H_{\mathcal{J}, i} \bullet \Big(\frac{\Theta_{\mathcal{I}}}{\max\{|\pi(i)|, 1\}}"
+    r" \sum_{i' \in \pi(i)} H_{\mathcal{I}, i'}\Big)\Big)",
     printed=RawClaim(),
     mutants={
         "a sum for the mean": RawClaim(count=lambda n: 1),
@@ -178,8 +181,8 @@ def CAUSAL(claim: CausalClaim, rng: np.random.Generator) -> Evidence:
     """Move one column at a time, and see which columns of H' move."""
     moved: set[tuple[int, int]] = set()
     wrong = ""
-    for _ in range(DRAWN):
-        raw, H = _draw(rng)
+    for number in range(DRAWN):
+        raw, H = _draw(number, rng)
         raw = replace(raw, attended={i: frozenset(range(1, i)) for i in range(1, Q + 1)})
         before = raw(H)
         if before.shape != (P, Q):
@@ -273,9 +276,9 @@ def _solvable(case: CopyCase) -> bool:
     correction=Correction[OneRawClaim](
         lambda case: case.name == "copy_down" and len(case.columns) == case.q,
         "Only where all columns are treated alike: copy_down with I = [q]. Otherwise a RAW operator"
-        " cannot leave the other columns as they are; three of them can, with a row of ones, scratch"
-        " rows and a constant column in front (displays (9), corrected). A layer is enough on a box"
-        " (Proposition 1, corrected).",
+        " cannot leave the other columns as they are; three of them can, with a row of ones,"
+        " scratch rows and a constant column in front (displays (9), corrected). A layer"
+        " is enough on a box (Proposition 1, corrected).",
         Fault.FALSE,
     ),
     mutants={

@@ -14,8 +14,8 @@ import numpy as np
 import sympy as sp
 import torch
 
-from constructions import matrices
-from constructions.architecture import ConstantColumnError, Layer, LayerWeights, layer_norm
+from constructions import architecture, matrices
+from constructions.architecture import ConstantColumnError, Layer, LayerWeights
 from papers.ledger import Correction, Evidence, Fault, Grade, statement
 
 #: Which columns a layer computes, from p and q.
@@ -27,7 +27,7 @@ SHAPES = ((2, 3), (3, 2), (2, 1), (3, 3))
 
 def _layer(p: int, rng: np.random.Generator) -> Layer:
     """A layer of one head with random weights."""
-    shapes = ((1, 2, p), (1, 2, p), (1, 2, p), (1, p, 2), (4, p), (p, 4))
+    shapes = ((1, 2, p), (1, 2, p), (1, 2, p), (1, p, 2), (16, p), (p, 16))
     return Layer(LayerWeights(*(torch.tensor(rng.normal(size=shape)) for shape in shapes)))
 
 
@@ -103,7 +103,7 @@ def _times(*shapes: tuple[int, int]) -> tuple[int, int]:
 def WEIGHTS(claim: ShapeClaim, rng: np.random.Generator) -> Evidence:
     """Multiply shapes with three different sizes; then give such weights to the library."""
     size, before, wrong = {"a": 2, "p": 3, "f": 5}, 7, ""
-    shape = {name: (size[rows], size[columns]) for name, (rows, columns) in claim.items()}
+    shape = {name: (size[letters[0]], size[letters[1]]) for name, letters in claim.items()}
     prefix, column = (3, before), (3, 1)
     try:
         keys, query = _times(shape["K"], prefix), _times(shape["Q"], column)
@@ -242,9 +242,7 @@ def GELU(claim: GeluClaim, rng: np.random.Generator) -> Evidence:
     slope, start = sp.simplify(sp.diff(gate, u) - density), gate.subs(u, 0)
     wrong, worst = "", 0.0
     if slope != 0 or start != sp.Rational(1, 2):
-        wrong = (
-            f"(sigma(u)/u)' - phi(u) is {sp.N(slope.subs(u, 1), 4)} at 1; at 0 sigma(u)/u is {start}"
-        )
+        wrong = f"(sigma(u)/u)' - phi(u) is {sp.N(slope.subs(u, 1), 4)} at 1; sigma(u)/u -> {start}"
     else:
         points = np.linspace(-6, 6, 61)
         found = torch.nn.functional.gelu(torch.tensor(points)).numpy()
@@ -326,7 +324,8 @@ def LAYER_NORM(claim: NormClaim, rng: np.random.Generator) -> Evidence:
 
 def _wrong_norm(claim: NormClaim, v: Sequence[int]) -> str:
     try:
-        found = layer_norm(torch.tensor(v, dtype=torch.float64)[None, :, None])[0, :, 0].numpy()
+        column = torch.tensor(v, dtype=torch.float64)[None, :, None]
+        found = architecture.layer_norm(column)[0, :, 0].numpy()
     except ConstantColumnError:
         return f"v = {v}: lambda is 0/0" if claim.defined(v) else ""
     if not claim.defined(v):

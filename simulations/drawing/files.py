@@ -41,6 +41,11 @@ def write_figures(
     return list(files)
 
 
+def svg(figure: Figure) -> bytes:
+    """Return a figure as an SVG file, without a date: equal figures give equal bytes."""
+    return _render(figure, "svg", None)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside and move it in place, so that no reader sees half of it.
 

@@ -130,6 +130,8 @@ LAYERS = frozenset(
 SHALLOW = frozenset({"three-layers", "two-layers"})
 NETWORKS = frozenset({"lemma-2-network", "theorem-1", "theorem-1-float32"}) | SHALLOW
 ARCHITECTURE = frozenset({"section-1-2"})
+PROGRAM = frozenset({"program-answer", "program-illustration"})
+LAYER_NORM = frozenset({"section-1-2-layer-norm"})
 ATTENDING = frozenset({"proposition-1-copy-over", "proposition-1-scaled-agg"})
 
 #: What is broken, and every statement that falls; all others stand.
@@ -137,65 +139,76 @@ BREAKAGES: dict[str, tuple[Break, frozenset[str]]] = {
     "nothing": (lambda patch: None, frozenset()),
     "copy_down negated": (
         values_of(program_lines.CopyDown, lambda line, H, right: -right),
-        {"program-line-1", "program-line-3", "proposition-1-copy-down", "display-9b"},
+        {
+            "program-line-1",
+            "program-line-3",
+            "proposition-1-copy-down",
+            "display-9b",
+            "definition-copy-down",
+        }
+        | PROGRAM,
     ),
     "copy_over from the column itself": (
         values_of(
             program_lines.CopyOver, lambda line, H, right: line.sources()[0].of(H, line.columns)
         ),
-        {"program-line-2", "proposition-1-copy-over", "display-9a"},
+        {"program-line-2", "proposition-1-copy-over", "display-9a", "definition-copy-over"}
+        | PROGRAM,
     ),
     "mul as a sum": (
         values_of(
             program_lines.Mul,
             lambda line, H, right: sum(rows.of(H, line.columns) for rows in line.sources()),
         ),
-        {"program-line-5", "program-line-8", "proposition-1-mul"},
+        {"program-line-5", "program-line-8", "proposition-1-mul", "definition-mul"} | PROGRAM,
     ),
     "W' negated in aff": (
         values_of(program_lines.Aff, second_map_negated),
-        {"program-line-4", "proposition-1-aff", "lemma-2"},
+        {"program-line-4", "proposition-1-aff", "lemma-2", "definition-aff"} | PROGRAM,
     ),
     "sign of scaled_agg": (
         values_of(program_lines.ScaledAgg, lambda line, H, right: -right),
-        {"program-line-6", "proposition-1-scaled-agg", "display-9c"},
+        {"program-line-6", "proposition-1-scaled-agg", "display-9c", "definition-scaled-agg"}
+        | PROGRAM,
     ),
     "softmax without its sum": (
         softmax_without_sum,
-        {"program-line-7", "proposition-1-soft"},
+        {"program-line-7", "proposition-1-soft", "definition-soft"} | PROGRAM,
     ),
     "sigmoid of -v": (
         lambda patch: patch.setattr(softmax_route, "logistic", lambda v: matrices.logistic(-v)),
-        {"lemma-2"},
+        {"lemma-2", "definition-sigmoid"},
     ),
     "scores of the illustration doubled": (other_scores, {"program-line-6", "program-line-7"}),
     "squares off by 1e-6": (squares_off, {"proposition-1-mul", "theorem-1"} | SHALLOW),
     "logit gap of 3": (small_gap, ATTENDING | NETWORKS),
     "attention scaled by 1/sqrt(d)": (
         attention(scaled_logits),
-        ARCHITECTURE | {"proposition-1-soft"} | NETWORKS,
+        ARCHITECTURE | {"proposition-1-soft", "lemma-2-write"} | NETWORKS,
     ),
     "attention without logits": (
         attention(whole_mean),
-        ARCHITECTURE | ATTENDING | {"proposition-1-soft"} | NETWORKS,
+        ARCHITECTURE | ATTENDING | {"proposition-1-soft", "lemma-2-write"} | NETWORKS,
     ),
     "attention of the wrong sign": (
         attention(lambda layer, H, right: -right(layer, H)),
-        ARCHITECTURE | ATTENDING | {"proposition-1-soft"} | NETWORKS,
+        ARCHITECTURE | ATTENDING | {"proposition-1-soft", "lemma-2-write"} | NETWORKS,
     ),
     # The rows +L and -L drown an epsilon: the networks stand.
-    "LayerNorm with epsilon 1e-5": (layer_norm(with_epsilon), ARCHITECTURE),
+    "LayerNorm with epsilon 1e-5": (layer_norm(with_epsilon), ARCHITECTURE | LAYER_NORM),
     "LayerNorm off by 1e-3": (
         layer_norm(lambda V, right: 1.001 * right(V)),
-        ARCHITECTURE | LAYERS | NETWORKS | {"budget-rows"},
+        ARCHITECTURE | LAYER_NORM | LAYERS | NETWORKS | {"budget-rows"},
     ),
     # relu(u) - relu(-u) = u as well: only products fall.
     "ReLU for GeLU": (
         relu,
-        ARCHITECTURE | {"proposition-1-mul", "theorem-1", "theorem-1-float32"} | SHALLOW,
+        ARCHITECTURE
+        | {"section-1-2-gelu", "proposition-1-mul", "theorem-1", "theorem-1-float32"}
+        | SHALLOW,
     ),
     "oracle off by 1e-6": (
         oracle_off,
-        {"theorem-1", "display-7", "figure-2-least-squares"} | SHALLOW,
+        {"theorem-1", "display-7", "figure-2-least-squares", "program-answer"} | SHALLOW,
     ),
 }

@@ -5,20 +5,34 @@ import pytest
 from papers import pathak2023
 from papers.ledger import Statement
 from papers.pathak2023 import (
+    bayes_rule,
     experiments_figure_2,
     experiments_limits,
     experiments_shifts,
+    figure_1,
+    figure_1_operations,
+    generative_model,
     program_lines,
+    section_3,
     theorem_1,
     three_layers,
 )
 from papers.runner import run
 from tests.papers.breakages import BREAKAGES
 
-#: Statements on curves: they see no network, and take their time.
+#: Statements on curves, laws and formulas: they see no network, and take their time.
 ON_THEORY = {
     statement.id
-    for module in (experiments_figure_2, experiments_shifts, experiments_limits)
+    for module in (
+        bayes_rule,
+        experiments_figure_2,
+        experiments_limits,
+        experiments_shifts,
+        figure_1,
+        figure_1_operations,
+        generative_model,
+        section_3,
+    )
     for statement in module.STATEMENTS
 }
 BREAK_THEORY = ("nothing", "oracle off by 1e-6")

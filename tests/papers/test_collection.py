@@ -8,8 +8,9 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from papers import collection, pathak2023
-from papers.collection import Paper, find_papers, papers
+from papers.collection import BrokenPaperError, Paper, broken_papers, find_papers, papers
 from papers.description import Description, as_plain, describe, from_plain
+from papers.places import place_of
 from tests.papers import toy_paper
 from tests.papers.toys import toy, unchecked
 
@@ -49,7 +50,10 @@ def test_papers_of_other_packages_come_through_entry_points(entries, monkeypatch
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("nowhere.at_all:PAPER", "cannot be loaded: No module named 'nowhere'"),
+        (
+            "nowhere.at_all:PAPER",
+            "cannot be loaded: ModuleNotFoundError: No module named 'nowhere'",
+        ),
         ("tests.papers.toy_paper:PAPER", "cannot be loaded"),
         ("tests.papers.toy_paper:STATEMENTS", "expected a papers.collection.Paper so called"),
         ("tests.papers.test_collection:TOY", "expected a papers.collection.Paper so called"),
@@ -57,17 +61,22 @@ def test_papers_of_other_packages_come_through_entry_points(entries, monkeypatch
 )
 def test_bad_entry_points_are_refused(entries, value, told):
     entries(mine=value)
-    with pytest.raises(ValueError, match=r"entry point mine = ") as caught:
-        papers()
-    assert told in str(caught.value)
+    (broken,) = broken_papers()
+    assert told in str(broken)
+    assert [paper.key for paper in papers()] == ["pathak2023", "zhang2024", "beyond"]
+    with pytest.raises(BrokenPaperError, match=r"entry point mine = ") as caught:
+        find_papers("mine")
+    assert str(caught.value) == str(broken)
 
 
 def test_a_key_that_is_taken_is_refused(entries, monkeypatch):
     beyond = Paper("beyond", "Other", "nobody", "tests.papers.toy_paper")
     monkeypatch.setattr(toy_paper, "PAPER", beyond, raising=False)
     entries(beyond="tests.papers.toy_paper:PAPER")
-    with pytest.raises(ValueError, match="there is a paper beyond already"):
-        papers()
+    (broken,) = broken_papers()
+    assert "there is a paper beyond already" in str(broken)
+    assert find_papers("beyond") == (papers()[2],)
+    assert len(papers()) == 3
 
 
 @pytest.mark.parametrize("key", ["", "Zhang", "a/b", "-a", "a--b", "a b"])
@@ -136,19 +145,19 @@ def test_a_place_is_where_the_id_is_written_or_the_check_begins():
     lemma, *_, left = TOY.descriptions()
     lines = {}
     for said in (lemma, left):
-        file, line = said.place()
+        file, line = place_of(said)
         assert file.name == "toy_paper.py"
         lines[said.id] = file.read_text().splitlines()[line - 1]
     assert "@statement(" in lines["toy/lemma-1"]  # ids are made there
     assert lines["toy/conjecture"].strip().startswith('OpenStatement("toy/conjecture"')
-    assert Description("a/b", "", "").place() == (None, 1)
+    assert place_of(Description("a/b", "", "")) == (None, 1)
 
 
 def test_every_statement_of_ours_has_a_place_and_is_listed_by_a_module_of_its_paper(entries):
     entries()
     for paper in papers():
         for said in paper.descriptions():
-            file, line = said.place()
+            file, line = place_of(said)
             assert file.parent == paper.folder
             assert 1 < line <= len(file.read_text().splitlines())
             assert said.module.startswith(f"{paper.module}."), said.id

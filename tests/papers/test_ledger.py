@@ -161,9 +161,7 @@ def test_select_names_every_unknown_id():
     items = [toy(name) for name in "ab"]
     with pytest.raises(UnknownStatementError) as caught:
         select(items, ["x", "toy/a", "y"])
-    assert str(caught.value) == (
-        "no statement x, y among the 2; without ids all are checked and listed"
-    )
+    assert str(caught.value) == ("no statement x, y among the 2; iclproof list shows them all")
 
 
 @pytest.mark.parametrize(

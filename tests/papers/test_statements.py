@@ -41,6 +41,20 @@ CORRECTED = {
     "pathak2023/algorithm-1-likelihood",
     "pathak2023/algorithm-1-stopping-rule",
     "pathak2023/figure-3-oracle",
+    "pathak2023/section-1-components",
+    "pathak2023/section-2-mse",
+    "pathak2023/display-4-zero-noise",
+    "pathak2023/display-5",
+    "pathak2023/figure-1-operations",
+    "pathak2023/section-1-2-columns",
+    "pathak2023/section-1-2-layer-norm",
+    *(f"pathak2023/definition-{name}" for name in ("copy-down", "copy-over", "mul", "aff", "div")),
+    "pathak2023/program-answer",
+    "pathak2023/lemma-1",
+    "pathak2023/lemma-2-weights",
+    "pathak2023/lemma-2-write",
+    "pathak2023/theorem-1-everywhere",
+    "pathak2023/theorem-1-zero-noise",
 }
 
 #: What is printed nowhere.
@@ -54,10 +68,14 @@ BEYOND = {
     "pathak2023/covariate-scaling",
     "pathak2023/shifted-log-odds",
     *(f"pathak2023/figure-{figure}" for figure in (7, 8, 9)),
+    "pathak2023/section-3-sizes",
 }
 
 #: What waits for a trained transformer.
-OPEN = {"pathak2023/figure-2-transformer", "pathak2023/figures-7-to-9-transformer"}
+OPEN = {
+    *(f"pathak2023/figure-{figure}-transformer" for figure in range(2, 7)),
+    "pathak2023/figures-7-to-9-transformer",
+}
 
 #: Sizes at which the printed lines 4 and 9 are calls that can be written down.
 SIZES = list(product((1, 2, 4), repeat=3))
