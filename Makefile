@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup verify test lint wheel-test figures clean
+.PHONY: help setup verify report test lint test-browser wheel-test figures clean
 
 help:
 	@echo "make verify      check the statements of the papers (sets up .venv first)"
 	@echo "make test        run linters, type checks and tests (sets up .venv first)"
+	@echo "make report      write the report on all statements into ./report"
+	@echo "make test-browser  look at that report in a headless Chromium (installs it by apt-get)"
 	@echo "make wheel-test  build the wheel, install it into an empty environment and use it"
 	@echo "make figures     draw the figures into ./figures"
 	@echo "make clean       remove .venv and build products"
@@ -27,6 +29,10 @@ $(READY): pyproject.toml constraints.txt
 verify: $(READY)
 	@$(BIN)/iclproof verify
 
+report: $(READY)
+	@echo "== the report: report/index.html"
+	@$(BIN)/iclproof report --out report
+
 lint: $(READY)
 	@echo "== ruff, import floors, mypy"
 	@$(BIN)/ruff check .
@@ -38,6 +44,11 @@ test: lint
 	@echo "== tests"
 	@$(BIN)/pytest -n 2
 
+test-browser: report
+	@tests/browser/setup.sh
+	@echo "== the report in a headless Chromium"
+	@ICLPROOF_REPORT=report $(BIN)/pytest -m browser tests/browser
+
 wheel-test: $(READY)
 	@echo "== the built wheel in an empty environment"
 	@$(BIN)/python tests/wheel_in_empty_environment.py
@@ -46,4 +57,4 @@ figures: $(READY)
 	@$(BIN)/iclproof figures --out figures
 
 clean:
-	rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv report dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

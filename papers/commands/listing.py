@@ -64,13 +64,13 @@ def list_statements(
 def list_open(
     paper: PaperOption = None, no_cache: NoCache = False, as_json: AsJson = False
 ) -> None:
-    """List what is not checked, and why."""
+    """List what is not checked, and why. Exit code 2 if a paper cannot be loaded."""
     ledger = open_ledger(paper, no_cache)
     left = [said for said in ledger.statements if said.is_open]
     if as_json:
         keys = ("id", "title", "source", "reason")
         print_json({"open": [{key: getattr(said, key) for key in keys} for said in left]})
-        return
+        raise typer.Exit(exit_code((), ledger.broken))
     rows = Table("statement", "what", "where", "why it is open")
     for said in left:
         rows.add_row(*map(Text, (said.id, said.title, said.source, said.reason)))
@@ -78,3 +78,4 @@ def list_open(
     if left:
         console.print(rows)
     console.print(f"{len(left)} of {len(ledger.statements)} statements are open")
+    raise typer.Exit(exit_code((), ledger.broken))

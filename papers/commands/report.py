@@ -48,12 +48,13 @@ def report(
 
     It needs no network and no scripts: open OUT/index.html. Equal verdicts give equal files. The
     folder is written whole or not at all, and verdicts come from the store: after a kill the same
-    command goes on. Exit code 1 if a check fails or a mutant lives; the report says so.
+    command goes on. Exit code 1 if a check fails or a mutant lives; the report says so. It is 2 if a
+    paper cannot be loaded, which is then missing.
     """
     from papers import collection
     from papers.report.publish import publish, require_replaceable
     from papers.report.site import Contents, site
-    from papers.report.sources import linker, find_place
+    from papers.report.sources import find_place, linker
     from papers.source_tree import versions
 
     # Before minutes of checks, not after.
@@ -73,7 +74,7 @@ def report(
         date=date,
     )
     paths = publish(out, site(contents))
-    code = exit_code(results)
+    code = exit_code(results, ledger.broken)
     if as_json:
         files = [str(path) for path in paths]
         print_json({"seed": seed, "tier": tier, "passes": code == 0, "files": files})

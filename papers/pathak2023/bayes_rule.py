@@ -37,22 +37,22 @@ class PosteriorClaim:
     exponent
         Of a component, from its <w_j, x_i> for i = 1..k+1 (the last is the query's), the labels
         and sigma.
-    power
-        Of the powers e^exponent before they are divided by their sum.
     answer
         From the p_j and <w_j, x_{k+1}>.
+    power
+        Of the powers e^exponent before they are divided by their sum.
     """
 
     exponent: Callable[[Sequence[Any], Sequence[Any], Any], Any]
+    answer: Callable[[Sequence[Any], Sequence[Any]], Any]
     power: int = 1
-    answer: Callable[[Sequence[Any], Sequence[Any]], Any] = _dot
 
 
 def _misfit(u: Sequence[Any], y: Sequence[Any]) -> Any:
     return sum(((a - b) ** 2 for a, b in zip(u, y, strict=False)), sp.Integer(0))
 
 
-_POSTERIOR = PosteriorClaim(lambda u, y, sigma: -_misfit(u, y) / (2 * sigma**2))
+_POSTERIOR = PosteriorClaim(lambda u, y, sigma: -_misfit(u, y) / (2 * sigma**2), _dot)
 
 _EXPONENTS: dict[str, PosteriorClaim] = {
     "1/sigma^2": replace(_POSTERIOR, exponent=lambda u, y, s: -_misfit(u, y) / s**2),

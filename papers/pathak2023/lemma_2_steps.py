@@ -180,12 +180,20 @@ SIGMOID = define(
 class Steps:
     """The steps of the proof: each a function of what the step before gives."""
 
-    first: Callable[[Any], Any] = lambda s: 1 / (1 + sp.exp(s))
-    inverted: Callable[[Any], Any] = lambda v: 1 / v - 1
-    total: Callable[[Sequence[Any]], Any] = sum
-    divided: Callable[[Any, Any], Any] = lambda e, S: e / S
-    moved: Callable[[Sequence[Any]], list[Any]] = list
+    first: Callable[[Any], Any]
+    inverted: Callable[[Any], Any]
+    total: Callable[[Sequence[Any]], Any]
+    divided: Callable[[Any, Any], Any]
+    moved: Callable[[Sequence[Any]], list[Any]]
 
+
+_STEPS = Steps(
+    lambda s: 1 / (1 + sp.exp(s)),
+    lambda v: 1 / v - 1,
+    sum,
+    lambda e, S: e / S,
+    list,
+)
 
 _HUNDREDTH = sp.Rational(101, 100)
 
@@ -196,14 +204,14 @@ _HUNDREDTH = sp.Rational(101, 100)
     source="Proof of Lemma 2, Appendix B.3.1, second paragraph",
     latex=r"s_i \mapsto v_i = \frac{1}{1 + e^{s_i}} \mapsto e^{s_i} = \frac{1}{v_i} - 1 \mapsto"
     r" S = \sum_i e^{s_i} \mapsto e^{s_i}/S",
-    printed=Steps(),
+    printed=_STEPS,
     mutants={
-        "sigmoid(s) for sigmoid(-s)": Steps(first=lambda s: 1 / (1 + sp.exp(-s))),
-        "inverted without the 1": Steps(inverted=lambda v: 1 / v),
-        "1 % of the 1 left": Steps(inverted=lambda v: 1 / v - _HUNDREDTH),
-        "the sum without the last": Steps(total=lambda e: sum(e[:-1])),
-        "divided by the square": Steps(divided=lambda e, S: e / S**2),
-        "moved in the other order": Steps(moved=lambda p: list(reversed(p))),
+        "sigmoid(s) for sigmoid(-s)": replace(_STEPS, first=lambda s: 1 / (1 + sp.exp(-s))),
+        "inverted without the 1": replace(_STEPS, inverted=lambda v: 1 / v),
+        "1 % of the 1 left": replace(_STEPS, inverted=lambda v: 1 / v - _HUNDREDTH),
+        "the sum without the last": replace(_STEPS, total=lambda e: sum(e[:-1])),
+        "divided by the square": replace(_STEPS, divided=lambda e, S: e / S**2),
+        "moved in the other order": replace(_STEPS, moved=lambda p: list(reversed(p))),
     },
     hypotheses=("two or more logits",),
     depends_on=tuple(f"pathak2023/definition-{name}" for name in ("aff", "div", "mov", "sigmoid")),

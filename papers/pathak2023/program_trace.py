@@ -5,7 +5,7 @@ runs from H^(0) to H^(9), and every matrix is held to the blocks that B.2.1 prin
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import exp
 
 import numpy as np
@@ -170,9 +170,9 @@ class Illustrated:
         Whether r_3 has a label to subtract (y_2).
     """
 
-    stages: tuple[tuple[str, ...], ...] = STAGES
-    blocks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: BLOCKS)
-    scale: Callable[[float], float] = lambda sigma: -1 / (2 * sigma**2)
+    stages: tuple[tuple[str, ...], ...]
+    blocks: Mapping[str, tuple[str, ...]]
+    scale: Callable[[float], float]
     labelled_query: bool = False
 
     def values(self, W: list[Numbers], xs: list[Numbers], ys: Numbers) -> dict[str, Numbers]:
@@ -191,10 +191,13 @@ class Illustrated:
         return {**named, "s": s, "p": p, "p r3": products, "f": [sum(products)]}
 
 
+_PRINTED = Illustrated(STAGES, BLOCKS, lambda sigma: -1 / (2 * sigma**2))
+
+
 def _changed(stage: int, old: str, new: str) -> Illustrated:
     """A block row of one matrix exchanged for another."""
     rows = tuple(new if row == old else row for row in STAGES[stage])
-    return Illustrated(stages=(*STAGES[:stage], rows, *STAGES[stage + 1 :]))
+    return replace(_PRINTED, stages=(*STAGES[:stage], rows, *STAGES[stage + 1 :]))
 
 
 @statement(
@@ -202,19 +205,19 @@ def _changed(stage: int, old: str, new: str) -> Illustrated:
     title="The matrices H^(0) to H^(9) of the illustration",
     source="Appendix B.2.1 ('to implement the softmax operation': f*_pi is meant)",
     latex=r"H^{(0)} = [x_1\ \tilde y_1\ x_2\ \tilde y_2\ x_3],\ \dots,\ H^{(9)}",
-    printed=Illustrated(),
+    printed=_PRINTED,
     mutants={
         "H^(1) with x_j in the label columns": _changed(1, "x, odd", "x"),
         "H^(2) as H^(1)": _changed(2, "x", "x, odd"),
         "H^(5) as H^(6)": _changed(5, "r^2", "s"),
         "H^(6) without the scores": _changed(6, "s", "r^2"),
-        "the square of r_3 as well": Illustrated(
+        "the square of r_3 as well": replace(_PRINTED,
             blocks={**BLOCKS, "r^2": ("0", "r1^2", "0", "r2^2", "r3^2")}
         ),
-        "r_3 without p": Illustrated(blocks={**BLOCKS, "pr": ("0", "0", "0", "0", "r3")}),
-        "scores without the half": Illustrated(scale=lambda sigma: -1 / sigma**2),
-        "scores 1 % larger": Illustrated(scale=lambda sigma: -1.01 / (2 * sigma**2)),
-        "a label of the query": Illustrated(labelled_query=True),
+        "r_3 without p": replace(_PRINTED, blocks={**BLOCKS, "pr": ("0", "0", "0", "0", "r3")}),
+        "scores without the half": replace(_PRINTED, scale=lambda sigma: -1 / sigma**2),
+        "scores 1 % larger": replace(_PRINTED, scale=lambda sigma: -1.01 / (2 * sigma**2)),
+        "a label of the query": replace(_PRINTED, labelled_query=True),
     },
     hypotheses=("lines 3, 4 and 9 corrected",),
     depends_on=("pathak2023/program-answer", "pathak2023/program-columns"),

@@ -42,12 +42,18 @@ class RawClaim:
         What an entry outside K becomes, from H'_{., i} = H_{., i}.
     """
 
-    count: Callable[[int], int] = lambda n: max(n, 1)
-    combine: Callable[[str, Fraction, Fraction], Fraction] = lambda kind, own, read: (
-        own + read if kind == "+" else own * read
-    )
-    own_column: Callable[[int], int] = lambda i: i
-    kept: Callable[[Fraction], Fraction] = lambda h: h
+    count: Callable[[int], int]
+    combine: Callable[[str, Fraction, Fraction], Fraction]
+    own_column: Callable[[int], int]
+    kept: Callable[[Fraction], Fraction]
+
+
+_RAW = RawClaim(
+    count=lambda n: max(n, 1),
+    combine=lambda kind, own, read: own + read if kind == "+" else own * read,
+    own_column=lambda i: i,
+    kept=lambda h: h,
+)
 
 
 def _draw(number: int, rng: np.random.Generator) -> tuple[Raw, Table]:
@@ -117,21 +123,22 @@ def _check_8(claim: RawClaim, rng: np.random.Generator) -> Evidence:
     latex=r"H'_{\mathcal{K}, i} := \Theta_{\mathcal{K}} \Big(\Theta_{\mathcal{J}}"
     r" H_{\mathcal{J}, i} \bullet \Big(\frac{\Theta_{\mathcal{I}}}{\max\{|\pi(i)|, 1\}}"
     r" \sum_{i' \in \pi(i)} H_{\mathcal{I}, i'}\Big)\Big)",
-    printed=RawClaim(),
+    printed=_RAW,
     mutants={
-        "a sum for the mean": RawClaim(count=lambda n: 1),
-        "|pi(i)| + 1": RawClaim(count=lambda n: n + 1),
-        "sum and product exchanged": RawClaim(
-            combine=lambda kind, own, read: own * read if kind == "+" else own + read
+        "a sum for the mean": replace(_RAW, count=lambda n: 1),
+        "|pi(i)| + 1": replace(_RAW, count=lambda n: n + 1),
+        "sum and product exchanged": replace(
+            _RAW, combine=lambda kind, own, read: own * read if kind == "+" else own + read
         ),
-        "own rows subtracted": RawClaim(
-            combine=lambda kind, own, read: read - own if kind == "+" else own * read
+        "own rows subtracted": replace(
+            _RAW, combine=lambda kind, own, read: read - own if kind == "+" else own * read
         ),
-        "own rows from the column before": RawClaim(own_column=lambda i: max(i - 1, 1)),
-        "1 % more is read": RawClaim(
+        "own rows from the column before": replace(_RAW, own_column=lambda i: max(i - 1, 1)),
+        "1 % more is read": replace(
+            _RAW,
             combine=lambda kind, own, read: (
                 own + read * Fraction(101, 100) if kind == "+" else own * read
-            )
+            ),
         ),
     },
 )
@@ -145,12 +152,12 @@ def WRITTEN(claim: RawClaim, rng: np.random.Generator) -> Evidence:
     title="What a RAW operator leaves alone: all other rows",
     source="Appendix B.3, Definition 1, display (8b)",
     latex=r"H'_{\mathcal{K}^c, i} = H_{\mathcal{K}^c, i}",
-    printed=RawClaim(),
+    printed=_RAW,
     mutants={
-        "erased": RawClaim(kept=lambda h: Fraction()),
-        "negated": RawClaim(kept=lambda h: -h),
-        "1 % more": RawClaim(kept=lambda h: h * Fraction(101, 100)),
-        "doubled, as a residual stream would": RawClaim(kept=lambda h: 2 * h),
+        "erased": replace(_RAW, kept=lambda h: Fraction()),
+        "negated": replace(_RAW, kept=lambda h: -h),
+        "1 % more": replace(_RAW, kept=lambda h: h * Fraction(101, 100)),
+        "doubled, as a residual stream would": replace(_RAW, kept=lambda h: 2 * h),
     },
 )
 def LEFT_ALONE(claim: RawClaim, rng: np.random.Generator) -> Evidence:

@@ -328,6 +328,8 @@ def _wrong_norm(claim: NormClaim, v: Sequence[int]) -> str:
         found = architecture.layer_norm(column)[0, :, 0].numpy()
     except ConstantColumnError:
         return f"v = {v}: lambda is 0/0" if claim.defined(v) else ""
+    if len(set(v)) == 1:
+        return f"v = {v}: the library has {found} for 0/0"
     if not claim.defined(v):
         return f"v = {v}: the library has {found}, and the claim says that there is no value"
     value, p = claim.value(v), len(v)

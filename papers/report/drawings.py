@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ def _errors() -> Figure:
     return errors_figure(measure_errors(mixture, prompts))
 
 
-def _stream(layers: int) -> Figure:
+def _stream(layers: Literal[2, 3]) -> Figure:
     network = compile_posterior_mean(_run().mixture, _EXAMPLES, layers=layers)
     return residual_stream_figure(network, _run().prompt)
 

@@ -27,7 +27,14 @@ _ALPHABETS = {"script": "SCRIPT", "bold": "BOLD", "double-struck": "DOUBLE-STRUC
 
 _TOKEN = re.compile(r"\\begin|\\end|\\left(?![a-z])|\\right(?![a-z])|\\quad|\\.|[{}]|.", re.DOTALL)
 #: Sized delimiters that latex2mathml takes as letters only.
-_DELIMITERS = {"langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉"}
+_DELIMITERS = {
+    "langle": "⟨",
+    "rangle": "⟩",
+    "lfloor": "⌊",
+    "rfloor": "⌋",
+    "lceil": "⌈",
+    "rceil": "⌉",
+}
 _SIZED = re.compile(rf"(\\[Bb]igg?[lr]?)\\({'|'.join(_DELIMITERS)})")
 _OPENS = frozenset({"\\begin", "\\left", "{"})
 _CLOSES = frozenset({"\\end", "\\right", "}"})

@@ -33,6 +33,11 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     arrows: list[tuple[str, str, str]] = field(default_factory=list)
 
+    @property
+    def start(self) -> float:
+        """Where a narrow window should begin to look: left of the first box of the top row."""
+        return max(min((node.y, node.x) for node in self.nodes)[1] - _MARGIN, 0.0)
+
 
 def graph(results: Sequence[Result]) -> Graph:
     """Place the statements: what is stood on above what stands on it, what stands alone last.

@@ -11,12 +11,12 @@ def statement_page(name: str) -> str:
 
     Different ids have different pages, also where upper and lower case are the same.
     """
-    return f"{_plain(name.replace('/', '.', 1))}.html"
+    return f"{_plain(name)}.html"
 
 
 def source_page(path: str) -> str:
-    """Return the page of a source file; no key of a paper has two hyphens, so none is like it."""
-    return f"source--{_plain(path.replace('/', '.'))}.html"
+    """Return the page of a Python file; no key of a paper has two hyphens, so none is like it."""
+    return f"source--{_plain(path.removesuffix('.py'))}.html"
 
 
 def figure_file(name: str) -> str:
@@ -25,4 +25,6 @@ def figure_file(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9._-]", lambda found: f"~{ord(found[0]):x}~", text)
+    """Return text with dots for slashes, and codes for what is no small letter, digit, _ or -."""
+    coded = re.sub(r"[^a-z0-9_/-]", lambda found: f"~{ord(found[0]):x}~", text)
+    return coded.replace("/", ".")

@@ -75,7 +75,8 @@ def site(contents: Contents) -> dict[str, bytes]:
     for number, result in enumerate(contents.results):
         files[names.statement_page(result.statement.id)] = pages.statement(number)
     if contents.source_url is None:
-        for source in source_files(contents.places.items()):
+        shown = [result.statement.id for result in contents.results]
+        for source in source_files((name, contents.places.get(name)) for name in shown):
             files[names.source_page(source.path)] = pages.page("source.html", source=source)
     figures = {names.figure_file(one.name): one.svg for one in contents.illustrations}
     return {name: text.encode() for name, text in files.items()} | figures
@@ -161,7 +162,9 @@ def prose(text: str) -> Markup:
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         parts = re.split(r"``?([^`]+)``?", " ".join(paragraph.split()))
-        marked = (Markup("<code>{}</code>" if i % 2 else "{}").format(p) for i, p in enumerate(parts))
+        marked = (
+            Markup("<code>{}</code>" if i % 2 else "{}").format(p) for i, p in enumerate(parts)
+        )
         paragraphs.append(Markup("<p>{}</p>").format(Markup("").join(marked)))
     return Markup("\n").join(paragraphs)
 

@@ -89,10 +89,8 @@ def linker(source_url: str | None) -> Callable[[Place], str]:
         return lambda place: f"{source_page(place.path)}#L{place.line}"
     if not source_url.startswith(("https://", "http://")) or "{path}" not in source_url:
         raise ValueError(
-            f"--source-url is {source_url!r}; expected the address of a file on a host, with {{path}}"
-            " and {line} in place of a file's path and a line, such as"
+            f"--source-url is {source_url!r}; expected the address of a file on a host, with"
+            " {path} and {line} in place of a file's path and a line, such as"
             " https://HOST/iclproof/blob/main/{path}#L{line}"
         )
-    return lambda place: source_url.replace("{path}", place.path).replace(
-        "{line}", str(place.line)
-    )
+    return lambda place: source_url.replace("{path}", place.path).replace("{line}", str(place.line))

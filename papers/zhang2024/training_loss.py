@@ -158,7 +158,7 @@ def EQ_8_SAMPLED(claim: SampledLoss, rng: np.random.Generator) -> Evidence:
         not wrong,
         Grade.SAMPLED,
         "the loss over drawn prompts against the population loss: the sum of z^2 over the layers,"
-        f" at most what is as improbable as |z| = {LARGEST_Z:g}; 10 % more, or prompts of N + 1"
+        f" at most what is as improbable as |z| = {LARGEST_Z:.3g}; 10 % more, or prompts of N + 1"
         " examples, put it above 150 in each of 60 seeds",
         f"{len(cases)} layers with u_12, u_21 not 0, d <= 4, {_PROMPTS} prompts each",
         total,

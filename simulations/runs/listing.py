@@ -174,11 +174,13 @@ def _labels(experiment: str) -> Mapping[str, str]:
     known = catalogue.experiments()
     if experiment not in known:
         return {}
-    return {
-        Store.address(config_as_json(known[experiment], config)): f"{preset}/{label}"
-        for preset, configs in known[experiment].presets.items()
-        for label, config in configs.items()
-    }
+    found: dict[str, str] = {}
+    for preset, configs in known[experiment].presets.items():
+        for label, config in configs.items():
+            # A config that two presets share goes by the smaller one, which comes first.
+            address = Store.address(config_as_json(known[experiment], config))
+            found.setdefault(address, f"{preset}/{label}")
+    return found
 
 
 def _listed(

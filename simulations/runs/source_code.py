@@ -132,7 +132,11 @@ def _read(name: str) -> tuple[bytes, tuple[str, ...]] | None:
     place = source_file(name)
     if place is None:  # a namespace package, or a name that was imported from a module
         return None
-    tree = ast.parse(place.read_bytes())
+    source = place.read_bytes()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # what imports it fails, and says so
+        return source, ()
     imported = tuple(_imports(name, place.name == "__init__.py", tree))
     return _without_docstrings(tree).encode(), imported
 

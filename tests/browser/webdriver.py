@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 #: What to do where there is none.
@@ -107,5 +108,9 @@ class Browser:
             {"Content-Type": "application/json"},
             method=method,
         )
-        with self._opener.open(request, timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except HTTPError as error:
+            told = json.load(error)["value"]["message"].partition("\n")[0]
+            raise AssertionError(f"{method} {path}: {told}") from error

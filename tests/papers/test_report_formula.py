@@ -75,7 +75,8 @@ def test_a_formula_is_split_between_its_parts_only(latex, parts):
 
 
 @pytest.mark.parametrize(
-    "latex", ["a \to b", r"\nosuchcommand x", r"\frac{1}{2", r"\left( a", r"}", r"\begin{pmatrix} a"]
+    "latex",
+    ["a \to b", r"\nosuchcommand x", r"\frac{1}{2", r"\left( a", r"}", r"\begin{pmatrix} a"],
 )
 def test_what_cannot_be_translated_stays_as_code(latex):
     with pytest.raises(ValueError, match=r"raw string|cannot be read|unknown in"):

@@ -102,9 +102,10 @@ def test_a_crossing_that_need_not_be_is_undone():
 
 
 def test_what_stands_on_nothing_is_near_what_needs_it():
-    layout = place({"a": [], "b": ["a"], "c": ["b", "near"], "near": []}, dict.fromkeys(
-        ("a", "b", "c", "near"), 50.0
-    ))
+    layout = place(
+        {"a": [], "b": ["a"], "c": ["b", "near"], "near": []},
+        dict.fromkeys(("a", "b", "c", "near"), 50.0),
+    )
     assert layout.centres["near"][1] == 1
 
 

@@ -46,7 +46,7 @@ def test_there_is_a_page_for_everything(files):
         "open.html",
         "style.css",
         "figure--f.svg",
-        "source--tests.papers.toy_paper.py.html",
+        "source--tests.papers.toy_paper.html",
         *(f"toy.{s.id[4:]}.html" for s in toy_paper.STATEMENTS),
         "toy.failing.html",
         "toy.crashing.html",
@@ -175,7 +175,11 @@ def test_errata_are_by_kind_and_slips_are_last(files):
     heads = [a["id"] for tag, a in page.elements if tag == "h2"]
     assert heads == ["false", "gap", "ambiguous", "slip"]
     text = page.text
-    assert text.index("1 for 5 (FALSE)") < text.index("Typing slips (1)") < text.index("1 for 5 (SLIP)")
+    assert (
+        text.index("1 for 5 (FALSE)")
+        < text.index("Typing slips (1)")
+        < text.index("1 for 5 (SLIP)")
+    )
     for told in ("toy, Section 11", "x = 5.0, not 1", "confirmed"):
         assert told in text
 
@@ -192,11 +196,14 @@ def test_every_grade_verdict_and_fault_is_explained(files):
 
 
 def test_the_source_has_an_anchor_at_the_line_of_the_statement(files):
-    (link,) = {link for link in Page(files["toy.lemma-1.html"].decode()).links if "source--" in link}
+    (link,) = {
+        link for link in Page(files["toy.lemma-1.html"].decode()).links if "source--" in link
+    }
     name, _, line = link.partition("#L")
     lines = files[name].decode().split('<span id="L')
     assert lines[int(line)].startswith(f'{line}">')
-    assert "one(&#34;lemma-1&#34;" in lines[int(line)]
+    # Its id is made, so that the check's is the place.
+    assert "@statement(" in lines[int(line)]
 
 
 def test_the_source_can_be_on_a_host():
@@ -268,7 +275,7 @@ def test_ids_of_all_kinds_have_pages_of_their_own():
     names = {statement_page(name) for name in ids}
     assert len({name.casefold() for name in names}) == len(ids)
     assert statement_page("zhang2024/lemma-17") == "zhang2024.lemma-17.html"
-    assert source_page("papers/x_y/z.py") == "source--papers.x_y.z.py.html"
+    assert source_page("papers/x_y/z.py") == "source--papers.x_y.z.html"
 
 
 def test_docstrings_become_paragraphs():
