@@ -48,8 +48,8 @@ def report(
 
     It needs no network and no scripts: open OUT/index.html. Equal verdicts give equal files. The
     folder is written whole or not at all, and verdicts come from the store: after a kill the same
-    command goes on. Exit code 1 if a check fails or a mutant lives; the report says so. It is 2 if a
-    paper cannot be loaded, which is then missing.
+    command goes on. Exit code 1 if a check fails or a mutant lives; the report says so. It is 2 if
+    a paper cannot be loaded, which is then missing.
     """
     from papers import collection
     from papers.report.publish import publish, require_replaceable

@@ -1,7 +1,8 @@
 """The command line, called in this process."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -31,3 +32,17 @@ def iclproof(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
         return Outcome(caught.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def on_path(monkeypatch, tmp_path) -> Iterator[Path]:
+    """A folder on the path, whose modules are forgotten afterwards."""
+    before = set(sys.modules)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
