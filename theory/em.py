@@ -62,11 +62,12 @@ class PromptStatistics:
                 )
             self.num_examples = np.full(len(prompts), prompts.num_examples)
             self.triangles = _triangles_of_prompts(prompts)
-        self._upper = np.triu_indices(prompts.dim + 1)
+        self._basis = self._common_basis()
+        self._upper = np.triu_indices(self._basis.shape[1] + 1)
         self._products = np.concatenate(
             [
-                np.einsum("nri,nrj->nij", block, block)[:, *self._upper]
-                for _, block in self._blocks(prompts.dim + 1)
+                np.einsum("nri,nrj->nij", rows, rows)[:, *self._upper]
+                for rows in map(self._in_basis, self._blocks(prompts.dim + 1))
             ]
         )
 
@@ -91,12 +92,16 @@ class PromptStatistics:
     def least_squares(self, weights: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "m d"]:
         """Return argmin_w sum_i weights_ij |y_i - X_i w|^2 for each j, at a cost of n m d^2.
 
-        Where it is not unique, the one of least norm: 0 where all weights are 0.
+        Where it is not unique, the one of least |X w| over all rows: 0 where all weights are 0.
+        Equations are solved in coordinates in which X'X of all rows is I, so that neither units
+        nor offsets of the covariates (years, dollars) cost accuracy.
         """
-        full = np.empty((weights.shape[1], self.dim + 1, self.dim + 1))
+        rank = self._basis.shape[1]
+        full = np.empty((weights.shape[1], rank + 1, rank + 1))
         full[:, *self._upper] = full[:, *self._upper[::-1]] = weights.T @ self._products
         gram, cross = full[:, :-1, :-1], full[:, :-1, -1]
-        return np.asarray((np.linalg.pinv(gram, hermitian=True) @ cross[:, :, None])[..., 0])
+        solved = (np.linalg.pinv(gram, hermitian=True) @ cross[:, :, None])[..., 0]
+        return np.asarray(solved @ self._basis.T)
 
     def noise_std_within(self) -> float | None:
         """Return the noise level that prompts of more than d examples show by themselves.
@@ -113,6 +118,25 @@ class PromptStatistics:
             return None
         squares = self.triangles[longer, self.dim, self.dim] ** 2
         return float(np.sqrt(np.sum(squares) / np.sum(self.num_examples[longer] - self.dim)))
+
+    def _common_basis(self) -> Float[np.ndarray, "d rank"]:
+        """Return B of full column rank with (X B)'(X B) = I for the covariates X of all rows."""
+        scales = np.sqrt(np.sum(np.square(self.triangles[..., :-1]), axis=(0, 1)))
+        scales[scales == 0] = 1
+        factors = [
+            np.linalg.qr(block[..., :-1].reshape(-1, self.dim) / scales, mode="r")
+            for _, block in self._blocks(self.dim + 1)
+        ]
+        _, singular, rows = np.linalg.svd(np.concatenate(factors), full_matrices=False)
+        kept = singular > singular[0] * self.triangles.size * np.finfo(float).eps
+        return np.asarray((rows[kept].T / singular[kept]) / scales[:, None])
+
+    def _in_basis(
+        self, run: tuple[slice, Float[np.ndarray, "b r d1"]]
+    ) -> Float[np.ndarray, "b r rank1"]:
+        """Return the triangles of a run with covariates in the common basis, labels beside them."""
+        _, block = run
+        return np.concatenate([block[..., :-1] @ self._basis, block[..., -1:]], axis=2)
 
     def _blocks(self, columns: int) -> Iterator[tuple[slice, Float[np.ndarray, "b r d1"]]]:
         """Yield runs of triangles, of about `_BLOCK` numbers for so many columns a row."""

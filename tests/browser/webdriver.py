@@ -93,7 +93,8 @@ class Browser:
         return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
 
     def screenshot(self, path: Path) -> None:
-        """Write what the window shows as PNG."""
+        """Write what the window shows as PNG, once it is painted: a loaded page may not be yet."""
+        self.ask("return new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
         path.write_bytes(base64.b64decode(self._call("GET", "/screenshot", None)))
 
     def devtools(self, command: str, **parameters: Any) -> Any:
