@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup verify report test lint test-browser wheel-test figures clean
+.PHONY: help setup verify report test test-slow lint test-browser wheel-test figures clean
 
 help:
 	@echo "make verify      check the statements of the papers (sets up .venv first)"
 	@echo "make test        run linters, type checks and tests (sets up .venv first)"
+	@echo "make test-slow   run the tests that make test leaves out"
 	@echo "make report      write the report on all statements into ./report"
 	@echo "make test-browser  look at that report in a headless Chromium (installs it by apt-get)"
 	@echo "make wheel-test  build the wheel, install it into an empty environment and use it"
@@ -43,6 +44,9 @@ lint: $(READY)
 test: lint
 	@echo "== tests"
 	@$(BIN)/pytest -n 2
+
+test-slow: $(READY)
+	@$(BIN)/pytest -n 2 -m slow
 
 test-browser: report
 	@tests/browser/setup.sh

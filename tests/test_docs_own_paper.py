@@ -54,6 +54,7 @@ def environment(tmp_path):
     return Environment(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_page_works_as_written(environment, tmp_path):
     package = tmp_path / "mine2025" / "mine2025"
     example, listing = blocks(PAGE, "python")

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from papers.ledger import AnyStatement, Statement, Verdict
 from papers.runner import Result, run_one
 
-#: Every check of a paper runs with these.
-SEEDS = (0, 20240607)
+#: Every check of a paper runs with these here; `make verify` takes seed 0.
+SEEDS = (20240607,)
 
 
 def by_id(statements: Iterable[AnyStatement]) -> dict[str, Statement]:

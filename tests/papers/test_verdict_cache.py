@@ -247,6 +247,7 @@ def start(root: Path, module: str = "tests.papers.slow_toys") -> subprocess.Pope
     )
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_goes_on_where_it_stopped(tmp_path, log):
     whole, told = start(tmp_path / "whole").communicate()
     assert told == ""
@@ -292,6 +293,7 @@ finally:
 NAMES = ("theorem-4", "lemma-10", "lemma-15")
 
 
+@pytest.mark.slow
 def test_a_wrong_exponent_in_theory_is_noticed_and_exactly_what_it_breaks_is_named(tmp_path):
     for floor in ("theory", "constructions", "simulations", "papers"):
         ignored = shutil.ignore_patterns("__pycache__", "laptop_results")
