@@ -33,7 +33,8 @@ def figures(
     """Draw the proofs' figures, and those of experiments that have stored results.
 
     Results are taken from the store, else from those that come with the program. What is missing is
-    named, with the command that makes it. Exit code 1 if a stored result is damaged.
+    named, with the command that makes it. Exit code 1 if a stored result is damaged, or if there is
+    none for the figure that --only asks for.
     """
     proofs = [] if only else _proof_figures(out, dim, num_components, num_examples, noise_std, seed)
     gallery = _experiment_figures(out, preset, store, only)
@@ -56,7 +57,7 @@ def figures(
             typer.echo(path)
         for problem in [*gallery.missing, *gallery.damaged]:
             typer.echo(problem, err=True)
-    if gallery.damaged:
+    if gallery.damaged or (only and not gallery.drawn):
         raise typer.Exit(1)
 
 

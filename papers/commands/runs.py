@@ -29,6 +29,9 @@ Committed = Annotated[
 #: How many characters of an address are printed.
 _SHORT = 12
 
+#: What is said of the code that made a run, by `ListedRun.is_current`.
+_CODE = {True: "", False: ", other code", None: ", code not known here"}
+
 #: How many runs an error lists.
 _MOST_LISTED = 8
 
@@ -319,7 +322,7 @@ def _print_run(listed: "ListedRun", arrays: dict[str, dict[str, "JSON"]]) -> Non
     title = f"{listed.experiment} {listed.label}".strip()
     table = Table("", "", title=title, show_header=False)
     table.add_row("address", listed.address)
-    table.add_row("code", listed.code + ("" if listed.is_current else " (not the present)"))
+    table.add_row("code", listed.code + _CODE[listed.is_current])
     for name, value in [*listed.config.items(), *listed.made.items()]:
         table.add_row(Text(name), Text(str(value)))
     console = output()
@@ -346,7 +349,7 @@ def _as_dict(run: "ListedRun") -> dict[str, Any]:
 
 def _state(run: "ListedRun") -> str:
     state = f"unfinished, {len(run.parts)} parts" if run.state == "unfinished" else run.state
-    return state if run.is_current else f"{state}, other code"
+    return state + _CODE[run.is_current]
 
 
 def _where(stored: "Runs") -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from theory.grouped_examples import GroupedExamples
@@ -30,18 +31,21 @@ def read_grouped_csv(
         The columns of the groups' names, which are read as text, and of the labels.
     covariates
         Those of the covariates, in the order that components will have; by default all others.
+        The group and the label are none.
     intercept
         Whether a first covariate that is always 1 is added.
 
     Raises
     ------
     ValueError
-        If a column is missing, a cell is not a finite number, or a group has no name. All problems
-        are listed at once, with their lines.
+        If a column is missing or has two roles, a cell is not a finite number, or a group has no
+        name. All problems are listed at once, with their lines.
     OSError
         If the file cannot be read.
     """
     problems = Problems(str(path))
+    if isinstance(covariates, str):
+        raise ValueError(f"covariates is {covariates!r}; expected a list of names")
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -50,15 +54,10 @@ def read_grouped_csv(
         raise ValueError(f"{path} is not CSV in UTF-8: {error}") from error
     header = rows[0][1] if rows else []
     names = [c for c in header if c not in (group, label)] if covariates is None else covariates
-    missing = [name for name in (group, label, *names) if name not in header]
-    if missing or len(rows) < 2 or not names or len(set(header)) < len(header):
-        problems.add(
-            f"the columns are {', '.join(header) or 'none'}, with {max(len(rows) - 1, 0)} rows;"
-            f" expected different columns, {group} and {label}, and covariates"
-            f"{''.join(f' {name}' for name in missing if name not in (group, label))} among them,"
-            " and rows below"
-        )
-        problems.raise_if_any()
+    _check_columns(header, [group, label, *names], problems)
+    if len(rows) < 2:
+        problems.add(f"there are {max(len(rows) - 1, 0)} rows below the header; expected some")
+    problems.raise_if_any()
     columns = [header.index(name) for name in (*names, label)]
     groups: list[str] = []
     numbers: list[list[float]] = []
@@ -73,6 +72,23 @@ def read_grouped_csv(
     problems.raise_if_any()
     xs = [[1.0] * intercept + row[:-1] for row in numbers]
     return GroupedExamples(xs, [row[-1] for row in numbers], groups)
+
+
+def _check_columns(header: Sequence[str], wanted: Sequence[str], problems: Problems) -> None:
+    """Note what is wrong with the columns that are wanted: group, label, covariates."""
+    there = f"the columns are {', '.join(header) or 'none'}"
+    if len(wanted) < 3:
+        problems.add(f"{there}; expected at least one covariate beside group and label")
+    for name in dict.fromkeys(wanted):
+        if header.count(name) != 1:
+            near = get_close_matches(name, header, n=1) if name not in header else []
+            advice = f": did you mean {near[0]!r}?" if near else ""
+            problems.add(f"{there}; expected exactly one that is called {name!r}{advice}")
+        if wanted.count(name) > 1:
+            problems.add(
+                f"column {name!r} is asked for {wanted.count(name)} times; expected different"
+                " columns for the group, the label and each covariate"
+            )
 
 
 def _number(cell: str, line: int, column: str, problems: Problems) -> float:

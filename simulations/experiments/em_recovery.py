@@ -128,7 +128,13 @@ def _statistics(config: EMRecovery) -> PromptStatistics:
 def _compute(config: EMRecovery, part: str, checkpoint: Checkpoint) -> Arrays:
     statistics, mixture = _statistics(config), config.mixture
     if part == "truth":
-        em = BatchEM(config.num_components, config.noise_std, start=lambda *_: mixture)
+        em = BatchEM(
+            config.num_components,
+            config.noise_std,
+            start=lambda *_: mixture,
+            max_iter=config.max_iter,
+            tol=config.tol,
+        )
         return {"truth/log_likelihood": np.asarray(em.fit(statistics).log_likelihoods_[-1])}
     kind, _, first = part.rpartition("-")
     numbers = range(int(first), min(int(first) + config.starts_a_part, config.starts))

@@ -56,7 +56,7 @@ from theory import FlowState, LinearAttention, solve_flow_from
 __all__ = ["EXPERIMENTS", "HALVINGS", "TRAINED"]
 
 #: The runs with exact gradients that are repeated with other step sizes, and the factors: labels
-#: such as ``d5-exact-step-1/4`` and ``d5-exact-step-4``.
+#: such as ``d5-exact-step-0.5`` and ``d5-exact-step-4``.
 HALVINGS: Mapping[str, tuple[float, ...]] = {
     "d5-exact": (8.0, 4.0, 2.0, 0.5),
     "exponential-exact": (8.0, 4.0, 2.0, 0.5),

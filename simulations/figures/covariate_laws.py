@@ -105,7 +105,8 @@ def _describe(runs: StoredRuns) -> str:
         f" risks of the layers. Dotted: their limits for M, N to infinity; that of training on"
         f" random covariances is eq. (23), the paper's dashed line. Errors below {LOWEST:g} are not"
         f" shown. {BAND} What is resampled is covariances, not prompts, where they are random."
-        f" The errors have heavy tails there: a sampled mean is often below the exact risk."
+        f" The errors have heavy tails there, and the curves of a panel share the covariances: they"
+        f" are off the crosses together."
         f" Seed {config.seed}."
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -62,6 +62,15 @@ class ExperimentFigure:
         listed = find_experiment(self.experiment).presets.get(preset, {})
         return {label: config for label, config in listed.items() if self.shows(config)}
 
-    def caption(self, runs: StoredRuns) -> str:
-        """Return title, description, and a line a run: seed, address, code, versions."""
-        return f"{self.title}. {self.describe(runs)}\n\n{provenance(runs)}"
+    def caption(self, runs: StoredRuns, missing: Sequence[str] = ()) -> str:
+        """Return title, description, and a line a run: seed, address, code, versions.
+
+        Parameters
+        ----------
+        runs
+            Those that are drawn.
+        missing
+            The labels of those that belong in the figure, and are not there.
+        """
+        absent = f" Not drawn, for want of a run: {'; '.join(missing)}." if missing else ""
+        return f"{self.title}. {self.describe(runs)}{absent}\n\n{provenance(runs)}"

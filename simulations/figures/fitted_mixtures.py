@@ -19,7 +19,7 @@ from simulations.figures.curves import (
     mark_level,
 )
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
-from simulations.figures.sizes import BAND, said
+from simulations.figures.sizes import BAND, QUERY_NOISE, said
 from simulations.runs.stored_run import StoredRun
 
 __all__ = ["FITTED_MIXTURES", "FIT_LOOKS"]
@@ -112,7 +112,7 @@ def _describe(runs: StoredRuns) -> str:
         f" d = {said(runs, 'dim')}, sigma = {said(runs, 'noise_std')}. Dotted: the oracle"
         f" prediction error of each set of components, (sigma^2 + mean_j min |w_j - w|^2) / d,"
         f" which is left for long prompts. Components found within 0.2: {_found(runs)}. {BAND}"
-        f" Seed {said(runs, 'seed')}."
+        f" {QUERY_NOISE} Seed {said(runs, 'seed')}."
     )
 
 

@@ -147,7 +147,7 @@ def draw_gallery(
         if found.missing or not found.found:
             missing.append(_missing(figure, found.missing, preset))
         if found.found:
-            caption = figure.caption(found.runs)
+            caption = figure.caption(found.runs, found.missing)
             files = write_figures(
                 directory, {figure.name: figure.draw(found.runs)}, {figure.name: caption}
             )

@@ -15,7 +15,7 @@ from simulations.figures.curves import (
     mark_exact,
 )
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
-from simulations.figures.sizes import BAND, joined, said
+from simulations.figures.sizes import BAND, QUERY_NOISE, joined, said
 from simulations.runs.stored_run import StoredRun
 
 __all__ = ["MIXTURE_PREDICTION"]
@@ -73,7 +73,7 @@ def _describe(runs: StoredRuns) -> str:
         f" know the w_j. Crosses: the exact expectation of minimum-norm least squares, which for"
         f" sigma > 0 is infinite at k = d - 1, d, d + 1. Errors below {LOWEST:g} are not shown (for"
         f" sigma = 0 both oracles are exact from k = 1 on, least squares from k = d on), nor above"
-        f" {HIGHEST:g}. {BAND} Seed {said(runs, 'seed')}."
+        f" {HIGHEST:g}. {BAND} {QUERY_NOISE} Seed {said(runs, 'seed')}."
     )
 
 

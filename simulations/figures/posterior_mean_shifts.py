@@ -19,7 +19,7 @@ from simulations.figures.curves import (
     mark_level,
 )
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
-from simulations.figures.sizes import BAND, joined, said
+from simulations.figures.sizes import BAND, QUERY_NOISE, joined, said
 from simulations.runs.stored_run import StoredRun
 
 __all__ = ["POSTERIOR_MEAN_SHIFTS"]
@@ -83,7 +83,7 @@ def _describe(law: str, limit: str, runs: StoredRuns) -> str:
         f" m = {said(runs, 'num_components')} components in d = {said(runs, 'dim')} dimensions,"
         f" sigma = {said(runs, 'noise_std')}, on {said(runs, 'num_prompts')} prompts of k examples"
         f" for each shift: {law}, for {shifts}; k on a square-root scale. Dotted: the exact limit"
-        f" for k -> infinity, {limit}. {BAND} Seed {said(runs, 'seed')}."
+        f" for k -> infinity, {limit}. {BAND} {QUERY_NOISE} Seed {said(runs, 'seed')}."
     )
 
 

@@ -7,10 +7,16 @@ from typing import Any
 
 from simulations.runs.stored_run import StoredRun
 
-__all__ = ["BAND", "joined", "said"]
+__all__ = ["BAND", "QUERY_NOISE", "joined", "said"]
 
 #: What a band is, wherever `simulations.bootstrap` made it.
 BAND = "Bands hold 90 % of the means of resampled prompts (bootstrap)."
+
+#: Of the errors of `simulations.experiments.error_curves`.
+QUERY_NOISE = (
+    "The noise of the query's label enters by its mean, sigma^2: neither curves nor bands hold the"
+    " chance of it."
+)
 
 
 def said(runs: Mapping[str, StoredRun], name: str) -> str:

@@ -17,6 +17,7 @@ from simulations.figures.curves import (
     logarithmic_places,
 )
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
+from simulations.figures.sizes import BAND
 from simulations.figures.trained_attention import named_run, training_length
 from simulations.runs.stored_run import StoredRun
 from simulations.training.config import TrainingConfig
@@ -79,7 +80,7 @@ def _describe(runs: StoredRuns) -> str:
     return (
         f"Mean of (yhat - w'x)^2 / d on the same new prompts of M examples, for the trained layer"
         f" and for linear self-attention at the limit of the flow on u12 = u21 = 0; dotted:"
-        f" the training length N. Bands hold 90 % (normal). The numbers are the relative distances"
+        f" the training length N. {BAND} The numbers are the relative distances"
         f" of u and u U from that limit. It is the limit of training only where optimiser, start"
         f" and tasks keep u12 = u21 = 0: Adam does not keep the balance, dense starts and"
         f" lopsided mixtures leave that plane, and softmax attention is another layer. Runs:"

@@ -57,7 +57,8 @@ def litter(
     unfinished
         Also parts and checkpoints of runs that are not finished: these then start anew.
     old_code
-        Also runs and parts by code that is not the present one, or of experiments that are gone.
+        Also runs and parts by code that is not the present one. Those of experiments that the
+        catalogue does not have are left: what their present code is, is not known here.
     damaged
         Also runs and parts that are damaged, and folders whose manifest nobody can read.
     """
@@ -75,7 +76,7 @@ def litter(
             found.setdefault(address, Litter(address, _words(key), reason))
     if old_code:
         for address, key in runs.items():
-            if key["code"] != current_code(key["experiment"]):
+            if _is_old(key):
                 found.setdefault(address, Litter(address, _words(key), _OLD))
     return list(found.values())
 
@@ -83,9 +84,13 @@ def litter(
 def _reason(key: Key, is_finished: bool, unfinished: bool, old_code: bool) -> str:
     if is_finished:
         return "of a run that is finished"
-    if old_code and key["code"] != current_code(key["experiment"]):
+    if old_code and _is_old(key):
         return _OLD
     return "of a run that is not finished" if unfinished else ""
+
+
+def _is_old(key: Key) -> bool:
+    return current_code(key["experiment"]) not in (None, key["code"])
 
 
 def _words(key: Key) -> str:

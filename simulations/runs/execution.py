@@ -30,6 +30,7 @@ from simulations.runs.contents import (
     read_part,
     read_run,
 )
+from simulations.runs.source_code import stamps
 from simulations.store import Store
 from simulations.stored_folder import JSON
 
@@ -140,11 +141,13 @@ class _Execution:
     skipped: list[FinishedRun] = field(default_factory=list)
     failed: list[FailedRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stamps: dict[str, Any] = field(default_factory=dict)
 
     def run(self, wanted: Sequence[Job], jobs: int | None, scheduler: str | None) -> Report:
         with _one_error_for_a_full_disk(self.store):
             self.store.root.mkdir(parents=True, exist_ok=True)
         self.store.clean()
+        self.stamps = {job.address: stamps(job.experiment) for job in wanted}
         left = self._missing_parts(wanted)
         for job, missing in left.values():
             if not missing:
@@ -197,6 +200,11 @@ class _Execution:
         """Store a part that is finished; tell whether it is."""
         if isinstance(outcome, Failed):
             self._fail(job, part, outcome)
+            return False
+        if stamps(job.experiment) != self.stamps[job.address]:
+            # A process that was started since then has other code than the run's address says.
+            told = "sources were edited while it was computed: start the run again"
+            self._fail(job, part, Failed(told))
             return False
         result = outcome.value
         self.notes += result.notes

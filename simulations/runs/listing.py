@@ -50,7 +50,8 @@ class ListedRun:
     label
         ``preset/label`` if the config is one of the experiment's presets, else "".
     is_current
-        Whether the present code would make this very run.
+        Whether the present code would make this very run; None of an experiment that the catalogue
+        does not have, such as one of your own: its code is not known here.
     parts
         The parts that are kept, of an unfinished run.
     made
@@ -63,7 +64,7 @@ class ListedRun:
     address: str
     state: State
     label: str
-    is_current: bool
+    is_current: bool | None
     parts: tuple[str, ...] = ()
     made: Mapping[str, Any] = field(default_factory=dict)
 
@@ -193,10 +194,15 @@ def _listed(
         address=Store.address(dict(key)),
         state=state,
         label=label_of(key["experiment"], key["config"]),
-        is_current=current_code(key["experiment"]) == key["code"],
+        is_current=_is_current(key),
         parts=parts,
         made=made or {},
     )
+
+
+def _is_current(key: Key) -> bool | None:
+    present = current_code(key["experiment"])
+    return None if present is None else present == key["code"]
 
 
 def _is_whole(key: Key) -> bool:

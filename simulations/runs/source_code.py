@@ -18,7 +18,7 @@ from typing import Any
 
 from simulations.experiments.experiment import Experiment
 
-__all__ = ["code_version", "modules_of", "source_file", "sources"]
+__all__ = ["code_version", "modules_of", "source_file", "sources", "stamps"]
 
 #: The packages whose sources count, beside the experiment's own.
 _OURS = frozenset({"theory", "constructions", "simulations", "papers"})
@@ -55,7 +55,29 @@ def modules_of(experiment: Experiment[Any]) -> tuple[str, ...]:
         experiment.decode,
         experiment.config_type,
     )
-    return tuple(sorted({_module_of(f) for f in functions if f is not None}))
+    return tuple(sorted({name for f in functions if f is not None for name in _modules_of(f)}))
+
+
+def stamps(experiment: Experiment[Any]) -> dict[str, tuple[int, int] | None]:
+    """Return size and time (ns) of the last change of each source file that `code_version` covers.
+
+    None for a file that has gone. Whoever finds them other than they were has no right to the
+    version of before.
+    """
+    return {str(path): _stamp(path) for path in _files(modules_of(experiment))}
+
+
+@cache
+def _files(roots: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(path for path in map(source_file, sources(roots)[0]) if path is not None)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 @cache
@@ -117,9 +139,18 @@ def sources(
     return dict(sorted(found.items())), tuple(sorted(libraries))
 
 
+def _modules_of(function: Any) -> Iterator[str]:
+    """Yield the module of a function; of a partial one, also those of functions that it holds."""
+    if not isinstance(function, partial):
+        yield _module_of(function)
+        return
+    yield from _modules_of(function.func)
+    for held in (*function.args, *function.keywords.values()):
+        if callable(held):
+            yield from (name for name in _modules_of(held) if source_file(name) is not None)
+
+
 def _module_of(function: Any) -> str:
-    while isinstance(function, partial):
-        function = function.func
     name: str = function.__module__
     specification = getattr(sys.modules.get(name), "__spec__", None)
     # Of `python -m package.module` the name is __main__, but not that of the specification.

@@ -75,6 +75,13 @@ def test_what_no_store_has_is_named_with_the_command_that_makes_it(iclproof, pro
     assert f"{NAME}: no run of m=5, m=20; make it with: iclproof runs start {NAME}" in told.err
 
 
+def test_the_one_figure_that_is_asked_for_must_be_drawn(iclproof, tmp_path):
+    call = ("figures", "--out", tmp_path / "out", "--store", tmp_path / "none", "--only", NAME)
+    done = iclproof(*call)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"{NAME}: no run of m=5, m=20; make it with")
+
+
 def test_one_figure_is_drawn_from_the_store_without_proofs(iclproof, proofs, store, tmp_path):
     call = ("figures", "--out", tmp_path, "--store", store, "--preset", "smoke", "--only", NAME)
     done = iclproof(*call)

@@ -49,6 +49,18 @@ def test_a_run_is_algorithm_1_step_by_step(prompts):
     assert np.all(np.diff(fitted.log_likelihoods_) >= -1e-9)
 
 
+def test_the_rule_asks_for_the_nearest_component_of_before_as_printed():
+    """Both components go to 3/5 at once, where the first one was: the rule is met, and w_2 moved.
+
+    With j' = j, or with the two indices of max_j min_j' changed about, it would not be.
+    """
+    before = RegressionMixture([[3 / 5], [41 / 15]], 1.0)
+    prompt = PromptBatch([[[2.0], [1.0], [0.0]]], [[2.0, -1.0]])
+    em = BatchEM(2, 1.0, start=lambda *_: before).fit(prompt)
+    assert (em.n_iter_, em.converged_) == (1, True)
+    assert_allclose(em.components_, 3 / 5, rtol=1e-12)
+
+
 def test_the_random_start_is_uniform_on_simplex_and_sphere(prompts):
     starts = [
         random_start(PromptStatistics(prompts), 3, 0.5, np.random.default_rng(seed))

@@ -186,11 +186,11 @@ def test_columns_can_be_named_and_an_intercept_added(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the columns are none, with 0 rows"),
-        ("group,x1,y\n", "group, x1, y, with 0 rows"),
-        ("g,x1,y\n1,2,3\n", "expected different columns, group and y"),
-        ("group,y\n1,2\n", "and covariates"),
-        ("group,x1,x1,y\n1,2,3,4\n", "expected different columns"),
+        ("", "the columns are none; expected at least one covariate"),
+        ("group,x1,y\n", "there are 0 rows below the header"),
+        ("g,x1,y\n1,2,3\n", "exactly one that is called 'group'"),
+        ("group,y\n1,2\n", "at least one covariate"),
+        ("group,x1,x1,y\n1,2,3,4\n", "exactly one that is called 'x1'"),
         ("group,x1,y\n1,2,3,4\n", "line 2 has 4 cells; expected 3"),
         ("group,x1,y\n1,2,3\n1,,4\n", "line 3, column x1 is ''; expected a number"),
         ("group,x1,y\n1,2,inf\n", "line 2, column y is inf"),
@@ -208,8 +208,15 @@ def test_a_missing_covariate_is_named_and_all_problems_are_told(tmp_path):
     with pytest.raises(ValueError, match="3 problem") as caught:
         read_grouped_csv(path)
     assert "line 2, column x1" in str(caught.value)
-    with pytest.raises(ValueError, match="covariates x7 among them"):
+    with pytest.raises(ValueError, match="exactly one that is called 'x7'"):
         read_grouped_csv(path, covariates=["x7"])
+    with pytest.raises(ValueError, match="called 'grop': did you mean 'group'"):
+        read_grouped_csv(path, group="grop")
+    for covariates in (["x1", "y"], ["group", "x1"], ["x1", "x1"]):
+        with pytest.raises(ValueError, match="is asked for 2 times; expected different columns"):
+            read_grouped_csv(path, covariates=covariates)
+    with pytest.raises(ValueError, match=r"covariates is 'x1'; expected a list of names"):
+        read_grouped_csv(path, covariates="x1")
     with pytest.raises(OSError, match="nowhere"):
         read_grouped_csv(tmp_path / "nowhere.csv")
 

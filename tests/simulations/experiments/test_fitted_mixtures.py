@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import binom
 
+from simulations.baselines import BatchEM, random_start, spread_start
 from simulations.experiments import em_recovery, fitted_mixtures, prediction_distances
 from simulations.experiments.em_recovery import EMRecovery, success_interval
 from simulations.experiments.experiment import NoCheckpoint
@@ -81,6 +82,25 @@ def test_good_fits_leave_the_oracle_error_for_long_prompts(figure_3):
         assert abs(left) < 5 * figure_3[f"posterior_mean_{fit}/standard_error"][-1]
 
 
+def stream(*key):
+    return np.random.default_rng(np.random.SeedSequence(key[0], spawn_key=key[1:]))
+
+
+@pytest.mark.parametrize(
+    ("fit", "start", "number"), [("em", random_start, 0), ("em_spread", spread_start, 1)]
+)
+def test_each_fit_by_em_begins_where_it_says(figure_3, fit, start, number):
+    em = BatchEM(3, 0.5, stream(CONFIG.seed, 4, number), start=start)
+    em.fit(training_prompts(CONFIG))
+    assert_allclose(figure_3[f"{fit}/components"], em.components_, rtol=1e-12)
+    assert_allclose(figure_3[f"{fit}/log_likelihoods"], em.log_likelihoods_, rtol=1e-12)
+
+
+def test_fits_from_two_starts_are_two(figure_3):
+    traces = [figure_3[f"{fit}/log_likelihoods"][0] for fit in ("em", "em_spread")]
+    assert traces[0] < traces[1], "a spread start is nearer than a random one"
+
+
 def test_traces_rise_and_end_where_they_say(figure_3):
     for fit in ("em", "em_spread"):
         trace = figure_3[f"{fit}/log_likelihoods"]
@@ -108,6 +128,32 @@ def test_figure_4_has_every_pair_and_the_triangle_inequality(figure_3, figure_4)
 
     for a, b, c in [names[:3], names[1:4], names[4:7]]:
         assert np.all(root(a, c) <= root(a, b) + root(b, c) + 1e-12)
+
+
+def test_argmins_answer_with_the_component_of_least_misfit(figure_4):
+    """E (argmin - argmin')^2 from sums written out, on prompts of its own."""
+    rng, size = np.random.default_rng(98), 6000
+    truth = CONFIG.mixture.components[rng.integers(3, size=size)]
+    xs = rng.normal(size=(size, CONFIG.max_examples + 1, CONFIG.dim))
+    ys = np.sum(xs * truth[:, None], axis=2) + CONFIG.noise_std * rng.normal(size=xs.shape[:2])
+
+    def answers(components, k):
+        images = np.einsum("nkd,md->nkm", xs, components)
+        misfits = np.sum((images[:, :k] - ys[:, :k, None]) ** 2, axis=1)
+        return np.take_along_axis(images[:, k], misfits.argmin(axis=1)[:, None], axis=1)[:, 0]
+
+    for fit in ("em_spread", "sa_refined"):
+        found = figure_4[f"{fit}/components"]
+        name = f"distance/argmin/argmin_{fit}"
+        for k in (1, 2, 12):
+            apart = (answers(CONFIG.mixture.components, k) - answers(found, k)) ** 2
+            error = np.hypot(apart.std() / np.sqrt(size), figure_4[f"{name}/standard_error"][k])
+            assert abs(figure_4[f"{name}/mean"][k] - apart.mean()) < 5 * error
+        # The power: a posterior mean in place of this argmin would stand out after one example.
+        other = figure_4[f"distance/argmin/posterior_mean_{fit}/mean"][1]
+        apart = (answers(CONFIG.mixture.components, 1) - answers(found, 1)) ** 2
+        error = np.hypot(apart.std() / np.sqrt(size), figure_4[f"{name}/standard_error"][1])
+        assert abs(other - apart.mean()) > 8 * error
 
 
 def test_distances_to_the_posterior_mean_are_what_errors_exceed(figure_3, figure_4):
@@ -180,6 +226,22 @@ def test_recovery_counts_what_is_found():
         assert np.all(found[f"{kind}/next_move"][found[f"{kind}/converged"]] < 0.05)
     best = found["truth/log_likelihood"]
     assert np.all(found["spread/log_likelihood"] <= best + 1e-3 * abs(best))
+
+
+@pytest.mark.parametrize(("kind", "start"), [("random", random_start), ("spread", spread_start)])
+def test_every_start_is_algorithm_1_from_its_own_stream(kind, start):
+    config = replace(RECOVERY.presets["smoke"]["m=4"], noise_std=1.5, starts=4, tol=0.3)
+    found, held = RECOVERY.run(config), em_recovery._statistics(config)
+    number = ["random", "spread"].index(kind)
+    for i in range(4):
+        em = BatchEM(4, 1.5, stream(config.seed, 5, number, i), start=start, tol=0.3).fit(held)
+        assert_allclose(found[f"{kind}/log_likelihood"][i], em.log_likelihoods_[-1], rtol=1e-12)
+        assert found[f"{kind}/iterations"][i] == em.n_iter_
+        once = BatchEM(4, 1.5, start=lambda *_, em=em: em.mixture_, max_iter=1, tol=0.0).fit(held)
+        moves = np.linalg.norm(once.components_ - em.components_, axis=1)
+        assert_allclose(found[f"{kind}/next_move"][i], moves.max(), rtol=1e-9)
+        assert moves.max() > 1e-3
+    assert len(set(found["random/log_likelihood"])) == 4
 
 
 def test_the_interval_of_a_rate_is_exact():

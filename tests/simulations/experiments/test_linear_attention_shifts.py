@@ -67,6 +67,25 @@ def test_the_first_shift_is_none_and_all_are_there(many):
     assert many["num_examples"].dtype == np.int64
 
 
+def test_tasks_and_queries_are_shifted_as_said(many):
+    """The zero predictor errs by E (w'x)^2 / d, by hand; the query is along the least direction."""
+    lam, ones = MANY.covariance, np.ones(MANY.dim)
+    expected = {
+        "none": np.trace(lam),
+        "task-2": 4 * ones @ lam @ ones,
+        "query-1": MANY.dim,
+        "query-2": 4 * MANY.dim,
+    }
+    for part, square in expected.items():
+        z = many[f"{part}/zero/mean"] - square / MANY.dim
+        assert np.all(np.abs(z) < 5 * many[f"{part}/zero/standard_error"] + 1e-12), part
+    assert abs(ones @ lam @ ones - np.trace(lam)) > 0.2 * np.trace(lam)
+    least = np.min(np.linalg.eigvalsh(lam))
+    for size in (1, 2):
+        along = shifts(MANY)[f"query-{size}"].query_covariance
+        assert np.trace(lam @ along) == pytest.approx(size**2 * MANY.dim * least)
+
+
 def test_what_is_left_for_long_prompts(many):
     """The bias |(A Lambda' - I)'Q^{1/2}|^2 by hand: c^2 w is answered, not w."""
     lam, d = MANY.covariance, MANY.dim

@@ -104,6 +104,26 @@ def test_errors_are_those_of_the_trained_layer(smoke):
         assert_allclose(arrays["limit/U"], compared.limit.U, rtol=1e-12)
 
 
+def test_the_trace_is_what_its_weights_say(smoke):
+    for label in ("fixed", "exponential", "fixed-exact"):
+        arrays = smoke[label]
+        values, keys = arrays["trace/projection_value"], arrays["trace/key_query"]
+        limit_u, limit_U = float(arrays["limit/u"]), arrays["limit/U"]
+        for i, (value, key) in enumerate(zip(values, keys, strict=True)):
+            u, U, u12, u21 = value[-1, -1], key[:-1, :-1], value[-1, :-1], key[-1, :-1]
+            by_hand = {
+                "u_error": abs(u / limit_u - 1),
+                "U_error": np.linalg.norm(U - limit_U) / np.linalg.norm(limit_U),
+                "product_error": np.linalg.norm(u * U - limit_u * limit_U)
+                / np.linalg.norm(limit_u * limit_U),
+                "balance": u12 @ u12 + u**2 - np.sum(U**2) - u21 @ u21,
+            }
+            for name, expected in by_hand.items():
+                assert float(arrays[f"trace/{name}"][i]) == pytest.approx(
+                    expected, rel=1e-9, abs=1e-13
+                ), name
+
+
 def test_softmax_has_no_limit(smoke):
     arrays = smoke["fixed-softmax"]
     for name in ("error/u", "error/U", "error/product", "error/off_plane", "explained/u"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simulations.experiments.experiment import Experiment
-from simulations.runs import Runs
+from simulations.runs import Runs, source_code
 from simulations.store import Store
 from tests.simulations.runs.toys import WALK, Walk, pid_of
 
@@ -47,6 +47,28 @@ def test_a_run_is_computed_once_and_found_again(runs, tmp_path):
     assert (again.finished, again.skipped[0].address) == ((), found.address)
     assert told[-1] == (0, 0)
     assert len((tmp_path / "diary").read_text().splitlines()) == 3
+
+
+def test_parts_of_sources_that_were_edited_meanwhile_are_not_kept(runs, monkeypatch):
+    """A worker that starts after the edit has other code than the address says."""
+    seen = iter([{"walk.py": (10, 1)}, {"walk.py": (10, 1)}, {"walk.py": (10, 2)}] + [{}] * 9)
+    with monkeypatch.context() as patch:
+        patch.setattr("simulations.runs.execution.stamps", lambda experiment: next(seen))
+        report = runs.execute([(WALK, Walk())], jobs=1)
+    assert [failed.part for failed in report.failed] == ["walker-1", "walker-2"]
+    assert "sources were edited while it was computed: start the run again" in str(report.failed[0])
+    assert runs.execute([(WALK, Walk())], jobs=1).succeeded
+    assert runs.find(WALK, Walk()) is not None
+
+
+def test_a_changed_file_has_another_stamp(tmp_path, monkeypatch):
+    source = tmp_path / "of_a_toy.py"
+    source.write_text("x = 1")
+    monkeypatch.setattr(source_code, "_files", lambda roots: (source, tmp_path / "gone.py"))
+    before = source_code.stamps(WALK)
+    assert before[str(tmp_path / "gone.py")] is None
+    source.write_text("x = 22")
+    assert source_code.stamps(WALK) != before
 
 
 def test_the_folder_has_what_the_page_says(runs):

@@ -64,11 +64,16 @@ def made(seconds, date):
     return {"seconds": seconds, "date": date}
 
 
-def test_a_run_of_an_experiment_that_is_gone_is_listed_but_not_current(runs):
-    gone = dataclasses.replace(WALK, name="toy-gone")
-    runs.execute([(gone, SHORT)], jobs=1)
-    (run,) = runs.list()
-    assert (run.experiment, run.label, run.is_current) == ("toy-gone", "", False)
+def test_runs_of_an_experiment_outside_the_catalogue_are_listed_and_never_old(runs):
+    """It may be the user's own: its present code is not known here, so nothing is thrown away."""
+    own = dataclasses.replace(WALK, name="toy-own")
+    runs.execute([(own, SHORT), (own, Walk(fails=(0, 1)))], jobs=1)
+    listed = {run.state: run for run in runs.list()}
+    assert set(listed) == {"finished", "unfinished"}
+    for run in listed.values():
+        assert (run.experiment, run.label, run.is_current) == ("toy-own", "", None)
+    assert clean(runs.store, old_code=True) == []
+    assert len(runs.list()) == 2
 
 
 def test_other_things_in_the_store_are_left_alone(runs):

@@ -145,6 +145,10 @@ def test_every_function_of_an_experiment_counts():
     )
     assert modules_of(partly) == (codec.__name__, toys.__name__)
     assert code_version(partly) != code_version(WALK)
+    holding = dataclasses.replace(
+        WALK, compute=functools.partial(WALK.compute, codec.config_from_json, told=len)
+    )
+    assert modules_of(holding) == (codec.__name__, toys.__name__)
     assert code_version(WALK) == code_version(dataclasses.replace(WALK, presets={}))
     assert len(code_version(WALK)) == 64
 
