@@ -20,15 +20,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from papers.description import Description, describe
 from papers.ledger import AnyStatement, OpenStatement, Statement
 
 #: The entry point group of other packages' papers.
 GROUP = "iclproof.papers"
+
+#: An entry point: the library's own, or that of `importlib_metadata` once dask has imported it.
+_Entry = Any
 
 
 class BrokenPaperError(ValueError):
@@ -194,7 +198,7 @@ def describe_all(
     return described, broken
 
 
-def _entries() -> list[EntryPoint]:
+def _entries() -> list[_Entry]:
     return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
 
 
@@ -208,7 +212,7 @@ def _sorted_out() -> tuple[tuple[Paper, ...], tuple[BrokenPaperError, ...]]:
     return tuple(found), tuple(broken)
 
 
-def _load(entry: EntryPoint) -> Paper:
+def _load(entry: _Entry) -> Paper:
     where = f"the entry point {entry.name} = {entry.value!r} in {GROUP}{_origin(entry.name)}"
     if [other.name for other in _entries()].count(entry.name) > 1 or any(
         paper.key == entry.name for paper in _OURS
@@ -254,5 +258,7 @@ def _listing_modules(paper: str) -> dict[int, str]:
     for name, module in sorted(sys.modules.items()):
         if name.startswith(f"{package}.") and name != paper:
             listed = getattr(module, "STATEMENTS", ())
+            if listed is sys.modules[paper].STATEMENTS:  # imported, not listed there
+                continue
             found |= {id(item): name for item in listed if isinstance(listed, Sequence)}
     return found

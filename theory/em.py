@@ -27,6 +27,9 @@ __all__ = ["Expectation", "PromptStatistics", "expectation_step", "maximisation_
 #: Numbers in a block of residuals: small enough to stay in a cache.
 _BLOCK = 2**18
 
+#: Where eigenvalues of weighted X'X are so far apart, normal equations lose half of the digits.
+_CLOSE = 1e-8
+
 
 class PromptStatistics:
     """Sufficient statistics of labelled prompts; afterwards no step costs more for long prompts.
@@ -101,7 +104,22 @@ class PromptStatistics:
         full[:, *self._upper] = full[:, *self._upper[::-1]] = weights.T @ self._products
         gram, cross = full[:, :-1, :-1], full[:, :-1, -1]
         solved = (np.linalg.pinv(gram, hermitian=True) @ cross[:, :, None])[..., 0]
+        values = np.linalg.eigvalsh(gram)
+        for j in np.flatnonzero(values[:, 0] < _CLOSE * values[:, -1]):
+            solved[j] = self._least_squares_of_rows(weights[:, j])
         return np.asarray(solved @ self._basis.T)
+
+    def _least_squares_of_rows(
+        self, weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " rank"]:
+        """Return one argmin in the common basis from rows, whose condition is not squared."""
+        roots = np.sqrt(weights)
+        factors = []
+        for where, block in self._blocks(self.dim + 1):
+            rows = roots[where, None, None] * self._in_basis((where, block))
+            factors.append(np.linalg.qr(rows.reshape(-1, rows.shape[2]), mode="r"))
+        rows = np.concatenate(factors)
+        return np.asarray(np.linalg.lstsq(rows[:, :-1], rows[:, -1])[0])
 
     def noise_std_within(self) -> float | None:
         """Return the noise level that prompts of more than d examples show by themselves.

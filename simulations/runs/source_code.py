@@ -193,7 +193,8 @@ def source_file(name: str) -> Path | None:
     if specification is None:
         return None
     if specification.submodule_search_locations is None:
-        return Path(specification.origin) if specification.origin and not rest else None
+        place = specification.origin if specification.has_location else None  # not built in
+        return Path(place) if place and not rest else None
     for location in specification.submodule_search_locations:
         package = Path(location, *rest)
         if (not rest or rest[-1] in _names(package.parent)) and "__init__.py" in _names(package):

@@ -110,6 +110,13 @@ def test_a_component_that_nobody_answers_for():
     assert_allclose(again.responsibilities, gamma)
 
 
+def test_a_direction_that_only_an_unlikely_prompt_shows_is_fitted_to_it():
+    prompts = PromptBatch([[[1.0, 0.0], [0, 0]], [[0.0, 1.0], [0, 0]]], [[2.0], [5.0]])
+    found = PromptStatistics(prompts).least_squares(np.array([[1.0, 1.0], [1e-17, 1e-30]]))
+    assert_allclose(found[0], [2, 5], rtol=1e-7)
+    assert_allclose(found[1], [2, 5], rtol=1)  # beyond the accuracy of a square root of 1e-30
+
+
 def test_far_components_do_not_underflow():
     mixture = RegressionMixture([[0.0, 0.0], [1e4, 0.0]], 1e-3)
     prompts = mixture.sample_prompts(6, 5, np.random.default_rng(0))
