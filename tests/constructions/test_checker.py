@@ -101,6 +101,7 @@ def test_the_bounds_at_the_size_of_the_issue(tmp_path):
     assert derived.explained <= 2e-8
 
 
+@pytest.mark.slow
 def test_the_bounds_at_the_size_of_the_issue_with_wings(tmp_path):
     mixture, k, box = CASES["d = m = 20"]
     network = compile_posterior_mean(mixture, k, box, tolerance=1e-9)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simulations.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ from simulations.store import Store
 from simulations.sweep import read_sweep
 from tests.simulations.runs.toys import WALK
 
-folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+folder, seed, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 catalogue.experiments = lambda: {WALK.name: WALK}
 requests = [(point.experiment, point.config) for point in read_sweep(folder / "sweep.toml")]
 
@@ -67,11 +69,12 @@ assert status == 0, status
 whole = time.perf_counter() - begin
 
 draw = random.Random(seed)
-plan = draw.sample(["group", "leader", "worker"] * 4, 10)
+plan = ["group", "leader", "worker"] * (number // 3 + 1)
+plan = draw.sample(plan[:number], number)
 kills = []
-for root in (folder / f"killed-{number}" for number in count()):
+for root in (folder / f"killed-{i}" for i in count()):
     leader = start(root)
-    while len(kills) < 10:
+    while len(kills) < number:
         time.sleep(draw.uniform(0.1, 0.6) * whole)
         kind = plan[len(kills)]
         if kind == "worker":
@@ -90,7 +93,7 @@ for root in (folder / f"killed-{number}" for number in count()):
         leader = start(root)
     if leader is not None:
         assert (status := end(leader)) == 0, status
-    if len(kills) == 10:
+    if len(kills) == number:
         break
 print(*kills)
 """
@@ -100,11 +103,12 @@ def loky_files() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("*loky*")}
 
 
-def test_ten_kills_of_a_sweep_lose_nothing_and_leave_nothing(tmp_path):
+@pytest.mark.parametrize("number", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_of_a_sweep_lose_nothing_and_leave_nothing(tmp_path, number):
     (tmp_path / "sweep.toml").write_text(SWEEP)
     before = loky_files()
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AND_STARTED_AGAIN, tmp_path, "0"],
+        [sys.executable, "-c", KILLED_AND_STARTED_AGAIN, tmp_path, "0", str(number)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -112,7 +116,9 @@ def test_ten_kills_of_a_sweep_lose_nothing_and_leave_nothing(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
-    assert set(done.stdout.split()) == {"group", "leader", "worker"}
+    kills = done.stdout.split()
+    assert len(kills) == number
+    assert number < 10 or set(kills) == {"group", "leader", "worker"}
     assert loky_files() <= before
     undisturbed = Store(tmp_path / "undisturbed")
     assert len(undisturbed.addresses()) == 4
