@@ -3,7 +3,8 @@
 `BatchEM` is also a grouped mixture of linear regressions for data of any origin: see docs/em.md.
 """
 
-from simulations.baselines.batch_em import BatchEM
+from simulations.baselines.batch_em import BatchEM, ConvergenceWarning
+from simulations.baselines.fitted_mixture import NotFittedError
 from simulations.baselines.grouped_csv import read_grouped_csv
 from simulations.baselines.starts import random_start, spread_start
 from simulations.baselines.subspace import SubspaceAlgorithm
@@ -12,7 +13,9 @@ from theory.grouped_examples import GroupedExamples
 
 __all__ = [
     "BatchEM",
+    "ConvergenceWarning",
     "GroupedExamples",
+    "NotFittedError",
     "SubspaceAlgorithm",
     "SubspaceClustering",
     "random_start",

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from simulations.baselines.arguments import (
+    ParameterProblems,
+    Prompts,
+    require_data,
+    require_dim,
+)
 from simulations.baselines.fitted_mixture import FittedMixture
-from simulations.baselines.starts import Start, random_start
-from theory import PromptBatch, RegressionMixture
+from simulations.baselines.starts import Start, begin, check_start, random_start
+from theory import RegressionMixture
 from theory.em import Expectation, PromptStatistics, expectation_step, maximisation_step
 from theory.grouped_examples import GroupedExamples
 from theory.validation import Problems
 
-__all__ = ["BatchEM"]
+__all__ = ["BatchEM", "ConvergenceWarning"]
 
 #: Of the size of the labels: less than this is taken for no noise.
 _ROUNDING = 1e-12
 
-#: What is fitted; who fits the same prompts many times, can prepare their statistics once.
-Prompts = PromptBatch | GroupedExamples | PromptStatistics
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended at `max_iter`, before its stopping rule was met."""
 
 
 class _Run(NamedTuple):
@@ -31,6 +39,7 @@ class _Run(NamedTuple):
 
     mixture: RegressionMixture
     log_likelihoods: list[float]
+    last_move: float
     converged: bool
 
 
@@ -60,7 +69,8 @@ class BatchEM(FittedMixture):
     max_iter, tol
         t_max and epsilon: stop when max_j min_j' |w_j - w_j'(previous)| <= tol. Defaults as in the
         paper, 20,000 and 0.001: absolute, so give one that suits the scale of your components. A
-        sigma that is estimated may not move by more either.
+        sigma that is estimated may not move by more either. Who gives `tol` = 0 wants `max_iter`
+        iterations, and is not warned of them.
     on_iteration
         Called after each iteration with the number of the start and of the iteration.
 
@@ -108,13 +118,22 @@ class BatchEM(FittedMixture):
             If a parameter is out of range, the prompts have no examples, or the noise level is to
             be estimated and there is none: m components fit every label. All problems with
             parameters are listed at once.
+        TypeError
+            If the prompts are none of these.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the kept run ends at `max_iter` and `tol` > 0; `converged_` is False then.
         """
         self._check()
+        require_data("BatchEM.fit", prompts, get_args(Prompts))
         statistics = _statistics(prompts)
         noise_std = _first_noise_std(statistics) if self.noise_std is None else self.noise_std
         rng = np.random.default_rng(self.random_state)
         starts = [
-            self.start(statistics, self.n_components, noise_std, rng) for _ in range(self.n_init)
+            begin(self.start, statistics, self.n_components, noise_std, rng)
+            for _ in range(self.n_init)
         ]
         runs = [self._run(statistics, start, number) for number, start in enumerate(starts)]
         best = max(runs, key=lambda run: run.log_likelihoods[-1])
@@ -124,15 +143,23 @@ class BatchEM(FittedMixture):
         self.converged_ = best.converged
         self.n_features_in_ = statistics.dim
         self.runs_ = np.array([run.log_likelihoods[-1] for run in runs])
+        if not best.converged and self.tol > 0:
+            warnings.warn(
+                f"BatchEM stopped at max_iter = {self.max_iter} before its rule was met: the last"
+                f" iteration moved by {best.last_move:.2g}, and tol is {self.tol:g}; raise"
+                " max_iter, or tol if that is near enough (0 asks for max_iter iterations)",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def responsibilities(self, prompts: Prompts) -> Float[np.ndarray, "n m"]:
         """Return the posterior weight of each component for each prompt or group."""
-        return self._expectation(prompts).responsibilities
+        return self._expectation("responsibilities", prompts).responsibilities
 
     def score(self, prompts: Prompts) -> float:
         """Return the mean log-likelihood of the labels of a prompt or group."""
-        return self._expectation(prompts).log_likelihood / len(prompts)
+        return self._expectation("score", prompts).log_likelihood / len(prompts)
 
     def bic(self, prompts: Prompts) -> float:
         """Return -2 log-likelihood + p ln n: lower is better.
@@ -147,9 +174,10 @@ class BatchEM(FittedMixture):
         p counts the free parameters: m d + m - 1, and sigma if it is estimated; n the groups, which
         are the independent draws, not the examples.
         """
+        log_likelihood = self._expectation("bic", prompts).log_likelihood
         mixture = self._fitted()
         free = mixture.components.size + mixture.num_components - 1 + (self.noise_std is None)
-        return -2 * self._expectation(prompts).log_likelihood + free * float(np.log(len(prompts)))
+        return -2 * log_likelihood + free * float(np.log(len(prompts)))
 
     def predict_rows(
         self, xs: npt.ArrayLike, groups: npt.ArrayLike, given: GroupedExamples
@@ -171,28 +199,29 @@ class BatchEM(FittedMixture):
         Raises
         ------
         ValueError
-            If the arrays are not as above.
+            If the arrays are not as above, or the names of one are integers and of the other text.
+        TypeError
+            If `given` is no table.
         """
-        mixture = self._fitted()
-        new = GroupedExamples(xs, np.zeros(len(np.asarray(xs))), groups)
-        if new.dim != mixture.dim:
-            raise ValueError(
-                f"the rows have dimension d = {new.dim} and the components {mixture.dim};"
-                " expected the same d"
-            )
+        where = "BatchEM.predict_rows"
+        mixture = self._asked("predict_rows", given, (GroupedExamples,))
+        new = _unlabelled(where, xs, groups)
+        require_dim(where, "rows", new.dim, mixture.dim)
+        _check_names(where, new, given)
         known = np.isin(new.names, given.names)
         posterior = np.tile(mixture.weights, (len(new), 1))
-        where = np.searchsorted(given.names, new.names[known])
-        posterior[known] = self.responsibilities(given)[where]
+        rows = np.searchsorted(given.names, new.names[known])
+        posterior[known] = self.responsibilities(given)[rows]
         images = new.xs @ mixture.components.T
         return np.asarray(np.sum(posterior[new.codes] * images, axis=1))
 
-    def _expectation(self, prompts: Prompts) -> Expectation:
-        return expectation_step(_statistics(prompts), self._fitted())
+    def _expectation(self, method: str, prompts: Prompts) -> Expectation:
+        mixture = self._asked(method, prompts, get_args(Prompts))
+        return expectation_step(_statistics(prompts), mixture)
 
     def _run(self, statistics: PromptStatistics, mixture: RegressionMixture, number: int) -> _Run:
         trace: list[float] = []
-        converged = False
+        moved, converged = np.inf, False
         for iteration in range(self.max_iter):
             expectation = expectation_step(statistics, mixture)
             trace.append(expectation.log_likelihood)
@@ -207,24 +236,48 @@ class BatchEM(FittedMixture):
                     " examples, or a given noise_std"
                 )
             moved = _moved(mixture.components, before.components)
-            if converged := max(moved, abs(mixture.noise_std - before.noise_std)) <= self.tol:
+            moved = max(moved, abs(mixture.noise_std - before.noise_std))
+            if converged := moved <= self.tol:
                 break
         trace.append(expectation_step(statistics, mixture).log_likelihood)
-        return _Run(mixture, trace, converged)
+        return _Run(mixture, trace, moved, converged)
 
     def _check(self) -> None:
-        problems = Problems("BatchEM")
-        problems.count("n_components", self.n_components, 1)
+        problems = ParameterProblems(self)
+        problems.check_count("n_components", 1)
         if self.noise_std is not None:
-            problems.number("noise_std", self.noise_std, 0.0, strict=True)
-        problems.count("n_init", self.n_init, 1)
-        problems.count("max_iter", self.max_iter, 1)
-        problems.number("tol", self.tol, 0.0, strict=False)
+            problems.check_number("noise_std", 0.0, strict=True)
+        problems.check_random_state()
+        check_start(self.start, problems)
+        problems.check_count("n_init", 1)
+        problems.check_count("max_iter", 1)
+        problems.check_number("tol", 0.0, strict=False)
+        problems.check_callback("on_iteration")
         problems.raise_if_any()
 
 
 def _statistics(prompts: Prompts) -> PromptStatistics:
     return prompts if isinstance(prompts, PromptStatistics) else PromptStatistics(prompts)
+
+
+def _unlabelled(where: str, xs: npt.ArrayLike, groups: npt.ArrayLike) -> GroupedExamples:
+    """Return rows in groups, with labels 0."""
+    problems = Problems(where)
+    rows = problems.array("xs", xs, ("rows", "d"))
+    problems.raise_if_any()
+    assert rows is not None
+    return GroupedExamples(rows, np.zeros(len(rows)), groups)
+
+
+def _check_names(where: str, new: GroupedExamples, given: GroupedExamples) -> None:
+    """Refuse 7 for the group "7" of a file: it would be taken for a group without rows."""
+    asked, known = new.names[:1].tolist()[0], given.names[:1].tolist()[0]
+    if type(asked) is not type(known):
+        raise ValueError(
+            f"{where}: groups are named like {asked!r} ({type(asked).__name__}), and those given"
+            f" like {known!r} ({type(known).__name__}); expected names of one type: convert one of"
+            " them (names from CSV are text)"
+        )
 
 
 def _least_noise_std(statistics: PromptStatistics) -> float:

@@ -9,18 +9,23 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from simulations.baselines.arguments import Prompts, require_data, require_dim
 from theory import PromptBatch, RegressionMixture
 
-__all__ = ["FittedMixture"]
+__all__ = ["FittedMixture", "NotFittedError"]
 
 Estimator = TypeVar("Estimator", bound="FittedMixture")
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An estimator is asked before `fit`: of both kinds, as in scikit-learn, so `hasattr` works."""
 
 
 class FittedMixture:
     """An estimator whose `fit` leaves a `RegressionMixture` in `mixture_`.
 
     As in scikit-learn: the parameters are those of the constructor, `fit` returns the estimator,
-    and what is fitted ends with an underscore. All but the parameters raises an `AttributeError`
+    and what is fitted ends with an underscore. All but the parameters raises a `NotFittedError`
     before `fit`.
     """
 
@@ -67,16 +72,37 @@ class FittedMixture:
         return self._fitted().noise_std
 
     def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " n"]:
-        """Predict the labels of the queries by the posterior mean of the fitted mixture."""
-        return self._fitted().posterior_mean(prompts)
+        """Predict the labels of the queries by the posterior mean of the fitted mixture.
+
+        Anything but prompts, of the dimension that was fitted, is a `TypeError` or a `ValueError`.
+        """
+        return self._of_queries("predict", prompts).posterior_mean(prompts)
 
     def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "n prefixes"]:
-        """Predict y_{l+1} from the first l examples, l = 0..k."""
-        return self._fitted().posterior_mean_all_prefixes(prompts)
+        """Predict y_{l+1} from the first l examples, l = 0..k; raises as `predict`."""
+        mixture = self._of_queries("predict_all_prefixes", prompts)
+        return mixture.posterior_mean_all_prefixes(prompts)
 
     def _fitted(self) -> RegressionMixture:
         if not hasattr(self, "mixture_"):
-            raise AttributeError(
+            raise NotFittedError(
                 f"this {type(self).__name__} is not fitted: call fit(prompts) first"
             )
         return self.mixture_
+
+    def _asked(
+        self, method: str, data: Prompts, kinds: tuple[type, ...], advice: str = ""
+    ) -> RegressionMixture:
+        """Return what is fitted, if `data` can be asked of it."""
+        mixture = self._fitted()
+        where = f"{type(self).__name__}.{method}"
+        require_data(where, data, kinds, advice)
+        require_dim(where, "prompts or groups", data.dim, mixture.dim)
+        return mixture
+
+    def _of_queries(self, method: str, prompts: PromptBatch) -> RegressionMixture:
+        """Return what is fitted, if `prompts` have queries that it can answer."""
+        advice = "what it predicts are the labels of their queries"
+        if hasattr(self, "predict_rows"):
+            advice += "; for rows of a table call predict_rows(xs, groups, given)"
+        return self._asked(method, prompts, (PromptBatch,), advice)

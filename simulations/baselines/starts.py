@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from difflib import get_close_matches
 
 import numpy as np
 from jaxtyping import Float
 
+from simulations.baselines.arguments import described
 from theory import RegressionMixture
 from theory.em import PromptStatistics
+from theory.validation import Problems
 
-__all__ = ["Start", "random_start", "spread_start"]
+__all__ = ["Start", "begin", "check_start", "random_start", "spread_start"]
 
 #: A mixture for these statistics, of so many components and this noise level.
 Start = Callable[[PromptStatistics, int, float, np.random.Generator], RegressionMixture]
@@ -65,3 +69,51 @@ def spread_start(
 def _fit_one(statistics: PromptStatistics, which: int) -> Float[np.ndarray, " d"]:
     triangle = statistics.triangles[which]
     return np.asarray(np.linalg.lstsq(triangle[:, :-1], triangle[:, -1], rcond=None)[0])
+
+
+def check_start(start: object, problems: Problems) -> None:
+    """Note what cannot be called as a `Start`."""
+    call = "(statistics, n_components, noise_std, generator)"
+    expected = f"expected random_start, spread_start or a function of {call}"
+    if not callable(start):
+        advice = "for your own give `lambda *_: RegressionMixture(components, noise_std)`"
+        if isinstance(start, str):
+            for name in get_close_matches(start, ["random_start", "spread_start"], n=1):
+                advice = f"from simulations.baselines import {name}, and give that without quotes"
+        problems.add(f"start is {described(start)}; {expected}: {advice}")
+        return
+    try:
+        inspect.signature(start).bind(*call.split(","))
+    except TypeError as error:
+        problems.add(f"start cannot be called with four arguments ({error}); {expected}")
+    except ValueError:  # some builtins have no signature; their call will tell
+        pass
+
+
+def begin(
+    start: Start,
+    statistics: PromptStatistics,
+    num_components: int,
+    noise_std: float,
+    rng: np.random.Generator,
+) -> RegressionMixture:
+    """Call a start, which may be the user's own, and check what it returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If that is no mixture, or one of another m or d.
+    """
+    mixture: object = start(statistics, num_components, noise_std, rng)
+    if not isinstance(mixture, RegressionMixture):
+        raise TypeError(
+            f"start returned {described(mixture)}; expected a theory.RegressionMixture(components,"
+            f" noise_std, weights) with m = {num_components} and d = {statistics.dim}"
+        )
+    if (mixture.num_components, mixture.dim) != (num_components, statistics.dim):
+        raise ValueError(
+            f"start returned a mixture with m = {mixture.num_components} and d = {mixture.dim};"
+            f" expected m = {num_components}, as n_components says, and d = {statistics.dim}, as"
+            " the data have"
+        )
+    return mixture

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
 
+from simulations.baselines.arguments import ParameterProblems, require_data
 from simulations.baselines.fitted_mixture import FittedMixture
 from theory import PromptBatch, RegressionMixture
 from theory.em import PromptStatistics, maximisation_step
-from theory.validation import Problems
 
 __all__ = ["SubspaceAlgorithm"]
 
@@ -115,7 +115,11 @@ class SubspaceAlgorithm(FittedMixture):
         ValueError
             If a parameter is out of range, or there are too few prompts or examples. All problems
             are listed at once.
+        TypeError
+            If they are no `PromptBatch`.
         """
+        advice = "for groups of any sizes there is BatchEM"
+        require_data("SubspaceAlgorithm.fit", prompts, (PromptBatch,), advice)
         self._check(prompts)
         m, rng = self.n_components, np.random.default_rng(self.random_state)
         wanted = ceil(m * log(100 * m)) if self.n_anchors is None else self.n_anchors
@@ -140,16 +144,18 @@ class SubspaceAlgorithm(FittedMixture):
         return self
 
     def _check(self, prompts: PromptBatch) -> None:
-        problems = Problems("SubspaceAlgorithm")
-        m = problems.count("n_components", self.n_components, 1)
-        problems.number("noise_std", self.noise_std, 0.0, strict=False)
-        problems.count("n_rounds", self.n_rounds, 1)
-        problems.count("refinements", self.refinements, 0)
-        problems.number("threshold", self.threshold, 0.0, strict=True)
+        problems = ParameterProblems(self)
+        m = problems.check_count("n_components", 1)
+        problems.check_number("noise_std", 0.0, strict=False)
+        problems.check_random_state()
+        problems.check_count("n_rounds", 1)
+        problems.check_count("refinements", 0)
+        problems.check_number("threshold", 0.0, strict=True)
         if self.step is not None:
-            problems.number("step", self.step, 0.0, strict=True)
+            problems.check_number("step", 0.0, strict=True)
         if self.n_anchors is not None:
-            problems.count("n_anchors", self.n_anchors, m)
+            problems.check_count("n_anchors", m)
+        problems.check_callback("on_anchor")
         if len(prompts) < m:
             problems.add(f"there are {len(prompts)} prompts for {m} components; expected n >= m")
         if prompts.num_examples < _LEAST_EXAMPLES:

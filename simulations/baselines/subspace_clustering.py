@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from simulations.baselines.arguments import ParameterProblems, require_data
 from simulations.baselines.fitted_mixture import FittedMixture
 from theory import PromptBatch
 from theory.em import PromptStatistics, maximisation_step
-from theory.validation import Problems
 
 __all__ = ["SubspaceClustering"]
 
@@ -76,7 +76,11 @@ class SubspaceClustering(FittedMixture):
         ValueError
             If a parameter is out of range, or there are too few prompts or examples. All problems
             are listed at once.
+        TypeError
+            If they are no `PromptBatch`.
         """
+        advice = "for groups of any sizes there is BatchEM"
+        require_data("SubspaceClustering.fit", prompts, (PromptBatch,), advice)
         self._check(prompts)
         rng = np.random.default_rng(self.random_state)
         moments = prompts.ys[:, :, None] * prompts.examples
@@ -101,10 +105,11 @@ class SubspaceClustering(FittedMixture):
         return self
 
     def _check(self, prompts: PromptBatch) -> None:
-        problems = Problems("SubspaceClustering")
-        m = problems.count("n_components", self.n_components, 1)
-        problems.number("noise_std", self.noise_std, 0.0, strict=False)
-        problems.count("n_clustered", self.n_clustered, m)
+        problems = ParameterProblems(self)
+        m = problems.check_count("n_components", 1)
+        problems.check_number("noise_std", 0.0, strict=False)
+        problems.check_random_state()
+        problems.check_count("n_clustered", m)
         if len(prompts) < m:
             problems.add(f"there are {len(prompts)} prompts for {m} components; expected n >= m")
         if prompts.num_examples < 2:

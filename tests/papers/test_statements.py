@@ -24,7 +24,7 @@ from tests.papers.statement_checks import (
 )
 
 STATEMENTS = by_id(pathak2023.STATEMENTS)
-SLOW = {statement.id for module in (theorem_1, three_layers) for statement in module.STATEMENTS}
+NETWORKS = {statement.id for module in (theorem_1, three_layers) for statement in module.STATEMENTS}
 
 #: What fails as printed.
 CORRECTED = {
@@ -107,19 +107,27 @@ def as_expected(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", [name for name in STATEMENTS if name not in SLOW])
+@pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_holds_and_kills_its_mutants(name, seed):
     as_expected(name, seed)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", sorted(SLOW))
-def test_networks_are_right_on_fewer_sizes(monkeypatch, name, seed):
-    sizes = [(2, 2, 2, 0.3), (5, 2, 10, 1.0), (2, 20, 2, 1.0)]
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_full_tier_takes_the_large_networks_too(monkeypatch, name):
+    sizes = [(2, 2, 2, 0.3), (2, 20, 2, 1.0)]
     monkeypatch.setattr(theorem_1, "SIZES", sizes)
     limits = dict.fromkeys(sizes, 5e-12)
     monkeypatch.setattr(three_layers, "LIMITS", {3: limits, 2: limits})
-    as_expected(name, seed)
+    statement = STATEMENTS[name]
+    scopes = [run_one(statement, 0, tier).assertion.scope for tier in ("quick", "full")]
+    assert [scope[:8] for scope in scopes] == ["1 of the", "2 of the"]
+    assert str(sizes[-1]) in scopes[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_networks_of_every_size_are_right(name):
+    assert run_one(STATEMENTS[name], 0, "full").verdict.passes
 
 
 @pytest.mark.parametrize(("layers", "name"), [(3, "three-layers"), (2, "two-layers")])
