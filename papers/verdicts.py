@@ -43,7 +43,7 @@ def summary(results: Sequence[Result]) -> str:
     killed = sum(mutant.killed for result in results for mutant in result.mutants)
     total = sum(len(result.mutants) for result in results)
     lines = [
-        f"{len(results)} statements: "
+        f"{len(results)} statement{'s' if len(results) != 1 else ''}: "
         + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()),
         f"{killed} of {total} mutants killed",
     ]
