@@ -69,7 +69,7 @@ def test_the_page_works_as_written(environment, tmp_path):
     created, installed, first, statement, second, tests, _ = shown
     assert "mine2025/one-step" in created
     assert "Successfully installed iclproof-mine2025" in installed
-    assert "1 statements: 1 refuted as printed, holds as corrected\n5 of 5 mutants" in first
+    assert "1 statement: 1 refuted as printed, holds as corrected\n5 of 5 mutants" in first
     assert f"{package}/one_step.py:" in statement
     assert "1 holds as printed" in second
     assert "8 of 8 mutants killed" in second
