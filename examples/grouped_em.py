@@ -1,21 +1,57 @@
 """A mixture of linear regressions with grouped data, by EM, from a CSV file.
 
-    .venv/bin/python examples/grouped_em.py [FILE]
+    .venv/bin/python examples/grouped_em.py [FILE] [--group A] [--label B] [--covariates C,D...]
 
 Each group (a patient, a shop, a prompt) follows one of a few unknown regressions in all its rows.
 How many there are, which they are, how noisy, and which group follows which: all of it is
-estimated. FILE has the columns group, x1, ..., xd and y; by default it is grouped.csv beside this
-script: 80 groups of 2 to 12 rows.
+estimated. FILE is a CSV file with a header; by default grouped.csv beside this script, which has
+the columns group, x1, x2 and y: 80 groups of 2 to 12 rows. An intercept is added.
 """
 
-import sys
+import argparse
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from simulations.baselines import BatchEM, GroupedExamples, read_grouped_csv, spread_start
+from simulations.baselines import (
+    BatchEM,
+    GroupedExamples,
+    read_csv_columns,
+    read_grouped_csv,
+    spread_start,
+)
 
 LARGEST_M = 4
+
+
+def read() -> tuple[GroupedExamples, str, list[str]]:
+    """Read the columns that the command line names; return these names, label first, too."""
+    default = Path(__file__).with_name("grouped.csv")
+    parser = argparse.ArgumentParser(
+        description="A mixture of linear regressions with grouped data, by EM, from a CSV file."
+    )
+    parser.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE")
+    parser.add_argument("--group", default="group", help="column of the groups (%(default)s)")
+    parser.add_argument("--label", default="y", help="column of the labels (%(default)s)")
+    parser.add_argument(
+        "--covariates",
+        metavar="NAME,NAME...",
+        type=lambda text: next(csv.reader([text], skipinitialspace=True), []),
+        help="columns of the covariates, as in a line of CSV (all others)",
+    )
+    given = parser.parse_args()
+    try:
+        columns = read_csv_columns(given.file)
+        others = [name for name in columns if name not in (given.group, given.label)]
+        names = others if given.covariates is None else given.covariates
+        table = read_grouped_csv(
+            given.file, group=given.group, label=given.label, covariates=names, intercept=True
+        )
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    return table, given.label, names
 
 
 def fit(m: int, table: GroupedExamples) -> BatchEM:
@@ -34,13 +70,8 @@ def split(table: GroupedExamples, share: float) -> tuple[GroupedExamples, Groupe
     return first, second
 
 
-def main() -> None:
-    """Choose m, fit, and say what was found."""
-    default = Path(__file__).with_name("grouped.csv")
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    table = read_grouped_csv(path, intercept=True)
-    print(table)
-
+def choose(table: GroupedExamples) -> int:
+    """Print the scores of 1 to `LARGEST_M` components, and return the number of lowest BIC."""
     training, held_out = split(table, 0.3)
     print("\n m      BIC  score of held-out groups")
     chosen, lowest = 1, np.inf
@@ -49,19 +80,32 @@ def main() -> None:
         print(f"{m:2} {bic:8.1f} {fit(m, training).score(held_out):8.3f}")
         if bic < lowest:
             chosen, lowest = m, bic
+    return chosen
 
-    em = fit(chosen, table)
-    print(f"\n{chosen} components, noise level {em.noise_std_:.3f}, {em.n_iter_} iterations")
+
+def tell(em: BatchEM, label: str, names: Sequence[str]) -> None:
+    """Print the regressions."""
+    print(
+        f"\n{len(em.weights_)} components, noise level {em.noise_std_:.3f}, {em.n_iter_} iterations"
+    )
     for weight, w in zip(em.weights_, em.components_, strict=True):
-        slopes = "".join(f" {c:+.2f} x{i}" for i, c in enumerate(w[1:], 1))
-        print(f"  weight {weight:.2f}: y = {w[0]:.2f}{slopes}")
+        slopes = "".join(f" {c:+.2f} {name}" for name, c in zip(names, w[1:], strict=True))
+        print(f"  weight {weight:.2f}: {label} = {w[0]:.2f}{slopes}")
+
+
+def main() -> None:
+    """Choose m, fit, and say what was found."""
+    table, label, names = read()
+    print(table)
+    em = fit(choose(table), table)
+    tell(em, label, names)
 
     gamma = em.responsibilities(table)
     doubtful = [str(name) for name in table.names[gamma.max(axis=1) < 0.9]]
     print(f"\ngroups that are not clear (below 90 %): {', '.join(doubtful) or 'none'}")
     first = str(table.names[0])
     (answer,) = em.predict_rows([[1.0] + [0.5] * (table.dim - 1)], [first], table)
-    print(f"a new row of group {first}, all covariates 0.5: y is about {answer:.2f}")
+    print(f"a new row of group {first}, all covariates 0.5: {label} is about {answer:.2f}")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ A sweep file is TOML or JSON::
     noise_std = [0.5, 1.0]
     num_components = [2, 5]
 
-Fields of nested configs are reached by dots (``tasks.prompt_length = [20, 40]``). A file may hold
-several sweeps instead, as tables ``[[sweep]]`` with these keys.
+Fields of nested configs are reached by dots (``tasks.prompt_length = [20, 40]``), entries of lists
+by their number (``shifts.0 = [0.33, 0.5]``). A file may hold several sweeps instead, as tables
+``[[sweep]]`` with these keys.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
 from simulations.experiments.catalogue import find_experiment
-from simulations.experiments.config_files import config_as_json, config_from_json
+from simulations.experiments.config_files import config_as_json, config_from_json, set_fields
 from simulations.experiments.experiment import Experiment, Preset
 from simulations.stored_folder import JSON
 
@@ -138,30 +138,60 @@ def _points(table: dict[str, Any], problems: list[str]) -> list[SweepPoint]:
     starts = _starts(table, experiment, problems) if experiment else {}
     base = _flat(_table(table, "base", problems))
     grid = _flat(_table(table, "grid", problems))
-    for key in base.keys() & grid.keys():
+    for key in sorted(base.keys() & grid.keys()):
         problems.append(f"{key} is in [base] and in [grid]; expected it in one of them")
-    for key, values in grid.items():
-        if not isinstance(values, list):
-            problems.append(
-                f"[grid] {key} is {values!r}; expected a list of values (one value for all goes to"
-                " [base])"
-            )
-        elif not values:
-            problems.append(f"[grid] {key} is an empty list; expected one value or more")
-    if experiment is None or problems:
+    usable = {key: _values(key, values, problems) for key, values in grid.items()}
+    if experiment is None:
         return []
-    grid = {key: _different(key, values, problems) for key, values in grid.items()}
-    number = len(starts) * math.prod(len(values) for values in grid.values())
+    number = len(starts) * math.prod(len(values) for values in usable.values())
     if number > MOST_POINTS:
         problems.append(f"the grid has {number:,} points; expected at most {MOST_POINTS:,}")
+        usable = {key: values[:1] for key, values in usable.items()}
+    if not starts or not all(usable.values()):
+        problems += _refused_anyhow(experiment, starts, base, usable)
         return []
+    return _decoded(experiment, _candidates(starts, base, usable), problems)
+
+
+def _candidates(
+    starts: Mapping[str, dict[str, JSON]], base: dict[str, JSON], grid: Mapping[str, list[JSON]]
+) -> list[_Candidate]:
+    """Return every combination of a start and values of the grid."""
     candidates = []
     for label, start in starts.items():
-        told = {"label": label} if len(starts) > 1 else {}
+        told: dict[str, JSON] = {"label": label} if len(starts) > 1 else {}
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             candidates.append((start, base | point, told | point))
-    return _decoded(experiment, candidates, problems)
+    return candidates
+
+
+def _refused_anyhow(
+    experiment: Experiment[Any],
+    starts: Mapping[str, dict[str, JSON]],
+    base: dict[str, JSON],
+    grid: Mapping[str, list[JSON]],
+) -> list[str]:
+    """Return what is wrong with fields though the preset is unknown, or a list has no values.
+
+    Without a known preset that is what is wrong with each of the experiment's presets. A key
+    without values is tried with null, which tells whether there is such a field.
+    """
+    if not starts:
+        presets = [configs for configs in experiment.presets.values() if configs]
+        firsts = [config_as_json(experiment, next(iter(configs.values()))) for configs in presets]
+        starts = {str(i): first for i, first in enumerate(firsts)} or {"": {}}
+    told: list[list[str]] = []
+    for start in starts.values():
+        # A field that the start has needs no value, and null might hide what else is wrong.
+        tried = {
+            key: values or [None] for key, values in grid.items() if values or key not in start
+        }
+        found: list[str] = []
+        _decoded(experiment, _candidates({"": start}, base, tried), found)
+        absent = tuple(f"{key} is None;" for key, values in grid.items() if not values)
+        told.append([line for line in found if not line.startswith(absent)])
+    return [line for line in told[0] if all(line in other for other in told)]
 
 
 def _experiment(table: dict[str, Any], problems: list[str]) -> Experiment[Any] | None:
@@ -216,8 +246,16 @@ def _table(table: dict[str, Any], key: str, problems: list[str]) -> dict[str, An
     return part
 
 
-def _different(key: str, values: list[JSON], problems: list[str]) -> list[JSON]:
-    """Return the values of a key of the grid, each once; the others are noted."""
+def _values(key: str, values: Any, problems: list[str]) -> list[JSON]:
+    """Return the values of a key of the grid, each once; what is wrong with the list is noted."""
+    if not isinstance(values, list):
+        problems.append(
+            f"[grid] {key} is {values!r}; expected a list of values (one value for all goes to"
+            " [base])"
+        )
+        return [values]
+    if not values:
+        problems.append(f"[grid] {key} is an empty list; expected one value or more")
     by_text: dict[str, list[JSON]] = {}
     for value in values:
         by_text.setdefault(json.dumps(value, sort_keys=True, default=str), []).append(value)
@@ -235,32 +273,21 @@ def _decoded(
 ) -> list[SweepPoint]:
     points, refused = [], dict[str, list[str]]()
     for start, settings, varied in candidates:
+        lines: list[str] = []
+        document = set_fields(start, settings, lines)
         try:
-            config = config_from_json(experiment, _with(start, settings))
-            points.append(SweepPoint(experiment, config, varied))
+            config = config_from_json(experiment, document)
         except ValueError as error:
-            for line in _lines(error):
-                refused.setdefault(line, []).append(_told(varied))
+            lines += _lines(error)
+        else:
+            points += [] if lines else [SweepPoint(experiment, config, varied)]
+        for line in lines:
+            refused.setdefault(line, []).append(_told(varied))
     for line, at in refused.items():
         # What every point has wrong is wrong in the base, or in the name of a key.
         few = ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
         problems.append(line + (f" (at {few})" if len(at) < len(candidates) else ""))
     return points
-
-
-def _with(document: dict[str, JSON], settings: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return a config as JSON with some fields set; a dot leads into a nested one."""
-    changed = deepcopy(document)
-    for name, value in settings.items():
-        *outer, last = name.split(".")
-        place = changed
-        for step in outer:
-            inner = place.setdefault(step, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"{step!r} in {name!r} is no nested field: it is {inner!r}")
-            place = inner
-        place[last] = value
-    return changed
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from simulations.experiments.experiment import Experiment
+    from simulations.runs import Report, Runs
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
@@ -50,10 +55,46 @@ class _Remaining(ProgressColumn):
     """
 
     def render(self, task: Task) -> Text:
+        if task.total == 1 and not task.completed:
+            return Text("one step: no estimate")
         if not task.completed or not task.remaining or task.elapsed is None:
             return Text("")
         left = timedelta(seconds=round(task.elapsed / task.completed * task.remaining))
         return Text(f"{left} left")
+
+
+def compute(
+    stored: "Runs",
+    requests: "Sequence[tuple[Experiment[Any], Any]]",
+    jobs: int | None,
+    scheduler: str | None,
+) -> "Report":
+    """Compute runs with a progress bar of their parts; see `simulations.runs.Runs.execute`."""
+    names = dict.fromkeys(experiment.name for experiment, _ in requests)
+    configs = f", {len(requests)} configs" if len(requests) > 1 else ""
+    with progress() as bar:
+        task = bar.add_task(f"{', '.join(names)}{configs}, parts", total=None)
+        try:
+            return stored.execute(
+                requests,
+                jobs=jobs,
+                scheduler=scheduler,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except ModuleNotFoundError as error:  # the extra for clusters
+            raise ValueError(str(error)) from None
+
+
+def print_failures(failures: Sequence[tuple[str, Mapping[str, Any]]], notes: Sequence[str]) -> None:
+    """Print which runs failed, each under its name, and notes."""
+    console = output()
+    for name, failure in failures:
+        part = f", part {failure['part']}" if failure["part"] is not None else ""
+        console.print(Text(f"failed: {name}{part}: {failure['message']}"), soft_wrap=True)
+    for note in notes:
+        console.print(Text(note), soft_wrap=True)
+    if any(failure["traceback"] for _, failure in failures):
+        console.print("tracebacks: --json; the same command tries what failed again")
 
 
 def print_json(data: Any) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from papers.commands.console import AsJson, output, print_json, progress
+from papers.commands.console import AsJson, compute, output, print_failures, print_json
 
 if TYPE_CHECKING:
     from simulations.experiments.experiment import Experiment
@@ -83,7 +83,7 @@ def start(
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute the configs of a preset and store them. Exit code 1 if one failed.
+    """Compute the configs of a preset and store them. Exit code 1 if one failed or is damaged.
 
     What is finished is skipped; after a kill the same command goes on where it stopped, and the
     results are the same.
@@ -96,17 +96,7 @@ def start(
     new = dict(setting(text) for text in settings or [])
     requests = [(chosen, changed(chosen, config, new)) for config in configs.values()]
     stored = _runs(store)
-    with progress() as bar:
-        task = bar.add_task("parts", total=None)
-        try:
-            report = stored.execute(
-                requests,
-                jobs=jobs,
-                scheduler=scheduler,
-                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        except ModuleNotFoundError as error:  # the extra for clusters
-            raise ValueError(str(error)) from None
+    report = compute(stored, requests, jobs, scheduler)
     _print_report(stored, report, as_json)
     raise typer.Exit(0 if report.succeeded else 1)
 
@@ -114,7 +104,8 @@ def start(
 @runs.command("list")
 def list_(store: StoreFolder = None, committed: Committed = False, as_json: AsJson = False) -> None:
     """List the runs in the store, finished or not."""
-    found = _runs(store, committed).list()
+    stored = _runs(store, committed)
+    found = stored.list()
     if as_json:
         print_json({"runs": [_as_dict(run) for run in found]})
         return
@@ -122,13 +113,18 @@ def list_(store: StoreFolder = None, committed: Committed = False, as_json: AsJs
     for run in found:
         seconds = f"{run.made['seconds']:.1f}" if run.made else ""
         date = str(run.made.get("date", ""))
-        cells = (run.address[:_SHORT], run.experiment, run.label, _state(run), seconds, date)
+        cells = (run.address[:_SHORT], run.experiment, _label(run), _state(run), seconds, date)
         table.add_row(*map(Text, cells))
     console = output()
     console.print(table)
     counts = Counter(run.state for run in found)
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     console.print(told or "no runs: start one with iclproof runs start EXPERIMENT")
+    if number := sum(len(run.damaged) for run in found):
+        from simulations.runs.contents import removal
+
+        told = f"damaged folders: {number} (iclproof runs verify names them); take them away with:"
+        console.print(Text(f"{told} {removal(stored.store)}"), soft_wrap=True)
 
 
 @runs.command()
@@ -165,6 +161,7 @@ def verify(
     store: StoreFolder = None, committed: Committed = False, as_json: AsJson = False
 ) -> None:
     """Read all stored runs and parts, and check every checksum. Exit code 1 if one is damaged."""
+    from simulations.runs.contents import removal
     from simulations.runs.listing import addresses_of_runs
 
     stored = _runs(store, committed)
@@ -178,8 +175,9 @@ def verify(
         console = output()
         for problem in problems.values():
             console.print(Text(problem), soft_wrap=True)
-        remedy = "; take these away with: iclproof runs clean --damaged" if problems else ""
-        console.print(f"{checked} folders checked, {len(problems)} damaged{remedy}")
+        remedy = f"; take these away with: {removal(stored.store)}" if problems else ""
+        told = f"{checked} folders checked, {len(problems)} damaged{remedy}"
+        console.print(Text(told), soft_wrap=True)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -264,14 +262,23 @@ def _one(stored: "Runs", wanted: str) -> "ListedRun":
             f"no run in {stored.store.root} has the experiment or address {wanted!r}: iclproof runs"
             " list shows what there is"
         )
-    told = [f"{r.address[:_SHORT]} {r.experiment} {r.label} ({_state(r)})" for r in matching]
+    told = [
+        f"{r.address[:_SHORT]} {f'{r.experiment} {_label(r)}'.strip()} ({_state(r)})"
+        for r in sound or matching
+    ]
     more = f"; and {len(told) - _MOST_LISTED} more" if len(told) > _MOST_LISTED else ""
-    what = "are more than one run: give the beginning of an address" if sound else "is not finished"
+    what = "is not finished"
+    if sound:
+        example = f"iclproof runs show {sound[0].address[:_SHORT]}"
+        what = (
+            f"is {len(sound)} finished runs: give the address of one, or how it begins, such as"
+            f" {example}"
+        )
     raise ValueError(f"{wanted!r} {what}: {'; '.join(told[:_MOST_LISTED])}{more}")
 
 
 def _print_report(stored: "Runs", report: "Report", as_json: bool) -> None:
-    from simulations.runs.listing import label_of
+    from simulations.runs.listing import label_of, nearest_label
 
     groups = (("computed", report.finished), ("in the store", report.skipped))
     rows: list[dict[str, Any]] = [
@@ -286,7 +293,7 @@ def _print_report(stored: "Runs", report: "Report", as_json: bool) -> None:
         for state, group in groups
         for run in group
     ]
-    failures = [
+    failures: list[dict[str, Any]] = [
         {
             "experiment": failed.experiment,
             "label": label_of(failed.experiment, failed.config),
@@ -301,25 +308,22 @@ def _print_report(stored: "Runs", report: "Report", as_json: bool) -> None:
         data = {**_where(stored), "passes": report.succeeded, "runs": rows}
         print_json({**data, "failures": failures, "notes": list(report.notes)})
         return
-    table = Table("address", "experiment", "label", "state", "seconds")
-    for row in rows:
-        seconds = f"{row['seconds']:.1f}"
-        cells = (row["address"][:_SHORT], row["experiment"], row["label"], row["state"], seconds)
-        table.add_row(*map(Text, cells))
-    console = output()
-    console.print(table)
-    for failure in failures:
-        where = f"{failure['experiment']} {failure['label'] or failure['config']}"
-        part = f", part {failure['part']}" if failure["part"] is not None else ""
-        console.print(Text(f"failed: {where}{part}: {failure['message']}"), soft_wrap=True)
-    for note in report.notes:
-        console.print(Text(note), soft_wrap=True)
-    if failures:
-        console.print("tracebacks: --json; the same command tries what failed again")
+    if rows:
+        table = Table("address", "experiment", "label", "state", "seconds")
+        for row in rows:
+            name, label = row["experiment"], nearest_label(row["experiment"], row["config"])
+            cells = (row["address"][:_SHORT], name, label, row["state"], f"{row['seconds']:.1f}")
+            table.add_row(*map(Text, cells))
+        output().print(table)
+    named = [
+        f"{f['experiment']} {nearest_label(f['experiment'], f['config']) or f['config']}"
+        for f in failures
+    ]
+    print_failures(list(zip(named, failures, strict=True)), report.notes)
 
 
 def _print_run(listed: "ListedRun", arrays: dict[str, dict[str, "JSON"]]) -> None:
-    title = f"{listed.experiment} {listed.label}".strip()
+    title = f"{listed.experiment} {_label(listed)}".strip()
     table = Table("", "", title=title, show_header=False)
     table.add_row("address", listed.address)
     table.add_row("code", listed.code + _CODE[listed.is_current])
@@ -344,12 +348,20 @@ def _as_dict(run: "ListedRun") -> dict[str, Any]:
         "is_current": run.is_current,
         "parts": list(run.parts),
         "made": run.made,
+        "damaged": list(run.damaged),
     }
+
+
+def _label(run: "ListedRun") -> str:
+    """The label of a run; of a config that is no preset, the nearest one and what differs."""
+    from simulations.runs.listing import nearest_label
+
+    return run.label or nearest_label(run.experiment, run.config)
 
 
 def _state(run: "ListedRun") -> str:
     state = f"unfinished, {len(run.parts)} parts" if run.state == "unfinished" else run.state
-    return state + _CODE[run.is_current]
+    return state + _CODE[run.is_current] if run.code else state
 
 
 def _where(stored: "Runs") -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from papers.commands.console import AsJson, output, print_json, progress
+from papers.commands.console import AsJson, compute, output, print_failures, print_json
 
 if TYPE_CHECKING:
     from simulations.runs import FailedRun, Report, Runs
@@ -54,7 +54,8 @@ def sweep(
     if dry_run:
         rows, report = _rows(points, runs, None), None
     else:
-        report = _compute(points, runs, jobs, scheduler)
+        requests = [(point.experiment, point.config) for point in points]
+        report = compute(runs, requests, jobs, scheduler)
         rows = _rows(points, runs, report)
     failures = _failures(rows, report)
     notes = list(report.notes) if report is not None else []
@@ -64,22 +65,6 @@ def sweep(
     else:
         _print_tables(rows, failures, notes)
     raise typer.Exit(1 if failures else 0)
-
-
-def _compute(
-    points: "list[SweepPoint]", runs: "Runs", jobs: int | None, scheduler: str | None
-) -> "Report":
-    with progress() as bar:
-        task = bar.add_task("parts", total=None)
-        try:
-            return runs.execute(
-                [(point.experiment, point.config) for point in points],
-                jobs=jobs,
-                scheduler=scheduler,
-                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        except ModuleNotFoundError as error:  # the extra for clusters
-            raise ValueError(str(error)) from None
 
 
 def _rows(
@@ -146,17 +131,14 @@ def _print_tables(
         table.add_row(*map(Text, cells), style="bold red" if row["state"] == "failed" else None)
     console = output()
     console.print(table)
-    for failure in failures:
-        varied = " ".join(f"{key}={_shown(value)}" for key, value in failure["varied"].items())
-        where = f"{failure['experiment']} {varied}".strip()
-        part = f", part {failure['part']}" if failure["part"] is not None else ""
-        console.print(Text(f"failed: {where}{part}: {failure['message']}"), soft_wrap=True)
-    for note in notes:
-        console.print(Text(note), soft_wrap=True)
     counts = Counter(row["state"] for row in rows)
     console.print(", ".join(f"{number} {state}" for state, number in counts.items()))
-    if failures:
-        console.print("tracebacks: --json; the same command tries what failed again")
+    print_failures([(_name(failure), failure) for failure in failures], notes)
+
+
+def _name(failure: dict[str, Any]) -> str:
+    varied = " ".join(f"{key}={_shown(value)}" for key, value in failure["varied"].items())
+    return f"{failure['experiment']} {varied}".strip()
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@
 
 from simulations.baselines.batch_em import BatchEM, ConvergenceWarning
 from simulations.baselines.fitted_mixture import NotFittedError
-from simulations.baselines.grouped_csv import read_grouped_csv
+from simulations.baselines.grouped_csv import read_csv_columns, read_grouped_csv
 from simulations.baselines.starts import random_start, spread_start
 from simulations.baselines.subspace import SubspaceAlgorithm
 from simulations.baselines.subspace_clustering import SubspaceClustering
@@ -19,6 +19,7 @@ __all__ = [
     "SubspaceAlgorithm",
     "SubspaceClustering",
     "random_start",
+    "read_csv_columns",
     "read_grouped_csv",
     "spread_start",
 ]

@@ -10,7 +10,16 @@ from pathlib import Path
 from theory.grouped_examples import GroupedExamples
 from theory.validation import Problems
 
-__all__ = ["read_grouped_csv"]
+__all__ = ["read_csv_columns", "read_grouped_csv"]
+
+
+def read_csv_columns(path: Path | str) -> list[str]:
+    """Return the names of the columns of a table, which `read_grouped_csv` may be asked for.
+
+    Raises as that does if the file cannot be read.
+    """
+    rows = _rows(path)
+    return rows[0][1] if rows else []
 
 
 def read_grouped_csv(
@@ -46,12 +55,7 @@ def read_grouped_csv(
     problems = Problems(str(path))
     if isinstance(covariates, str):
         raise ValueError(f"covariates is {covariates!r}; expected a list of names")
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, [c.strip() for c in cells]) for cells in reader if cells]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not CSV in UTF-8: {error}") from error
+    rows = _rows(path)
     header = rows[0][1] if rows else []
     names = [c for c in header if c not in (group, label)] if covariates is None else covariates
     _check_columns(header, [group, label, *names], problems)
@@ -72,6 +76,16 @@ def read_grouped_csv(
     problems.raise_if_any()
     xs = [[1.0] * intercept + row[:-1] for row in numbers]
     return GroupedExamples(xs, [row[-1] for row in numbers], groups)
+
+
+def _rows(path: Path | str) -> list[tuple[int, list[str]]]:
+    """Return the cells of each line that is not empty, with its number; the first is the header."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, [c.strip() for c in cells]) for cells in reader if cells]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not CSV in UTF-8: {error}") from error
 
 
 def _check_columns(header: Sequence[str], wanted: Sequence[str], problems: Problems) -> None:

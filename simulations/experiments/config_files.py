@@ -6,9 +6,11 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any, Literal, TypeVar, Union
 
 import numpy as np
@@ -17,7 +19,7 @@ from simulations.experiments.experiment import Experiment
 from simulations.stored_folder import JSON, require_json
 from theory.validation import Problems
 
-__all__ = ["changed", "config_as_json", "config_from_json", "setting"]
+__all__ = ["changed", "config_as_json", "config_from_json", "set_fields", "setting"]
 
 Config = TypeVar("Config")
 
@@ -94,28 +96,77 @@ def changed(experiment: Experiment[Config], config: Config, settings: Mapping[st
     config
         What to begin with.
     settings
-        New values, as JSON has them, by field; a dot leads into a nested one.
+        New values, as JSON has them, by field; see `set_fields`.
 
     Raises
     ------
     ValueError
-        As `config_from_json`, and if a name before a dot is not that of a nested field.
+        As `config_from_json`, and if a name leads nowhere. All problems are listed at once.
     """
-    document = config_as_json(experiment, config)
+    found: list[str] = []
+    document = set_fields(config_as_json(experiment, config), settings, found)
+    if not found:
+        return config_from_json(experiment, document)
+    try:
+        config_from_json(experiment, document)
+    except ValueError as error:
+        found += _listed("", error)
+    problems = Problems(f"config of {experiment.name}")
+    for problem in found:
+        problems.add(problem)
+    problems.raise_if_any()
+    return config
+
+
+def set_fields(
+    document: Mapping[str, JSON], settings: Mapping[str, JSON], problems: list[str]
+) -> dict[str, JSON]:
+    """Return a config as JSON with some fields set anew.
+
+    Parameters
+    ----------
+    document
+        The config; it is left as it is.
+    settings
+        Values by name. A dot leads into a nested field, a number into a list, counted from 0:
+        ``tasks.prompt_length``, ``shifts.0`` or ``shifts[0]``. A field that is not there is added:
+        whether the config has such a field is for `config_from_json` to say.
+    problems
+        Names that lead nowhere are noted here, and not set.
+    """
+    changed: dict[str, JSON] = deepcopy(dict(document))
     for name, value in settings.items():
-        *outer, last = name.split(".")
-        place = document
-        for step in outer:
-            inner = place.get(step)
-            if not isinstance(inner, dict):
-                nested = [key for key, part in place.items() if isinstance(part, dict)]
-                raise ValueError(
-                    f"{experiment.name} has no nested field {step!r} for {name!r}; expected"
-                    f" {', '.join(nested) or 'a name without a dot'}"
-                )
-            place = inner
-        place[last] = value
-    return config_from_json(experiment, document)
+        *outer, last = re.sub(r"\[([^\]]*)\]", r".\1", name).split(".")
+        place: Any = changed
+        try:
+            for i, step in enumerate(outer):
+                where = ".".join(outer[:i])
+                if isinstance(place, dict):
+                    place.setdefault(step, {})
+                place = place[_step(place, step, where, name)]
+            place[_step(place, last, ".".join(outer), name)] = value
+        except ValueError as error:
+            problems.append(str(error))
+    return changed
+
+
+def _step(place: Any, step: str, where: str, name: str) -> str | int:
+    """Return what `step` is in an object or a list: a key or an index."""
+    if isinstance(place, dict):
+        return step
+    if not isinstance(place, list):
+        raise ValueError(
+            f"{step!r} in {name!r} is no nested field: {where} is {place!r}; set {where} itself"
+        )
+    if not (step.isascii() and step.isdigit() and int(step) < len(place)):
+        told = (
+            f"an index from 0 to {len(place) - 1}" if place else "the whole list, since it is empty"
+        )
+        raise ValueError(
+            f"{step!r} in {name!r} is no entry of the list {where}, which is {place!r};"
+            f" expected {told}"
+        )
+    return int(step)
 
 
 def setting(text: str) -> tuple[str, JSON]:

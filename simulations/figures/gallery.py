@@ -11,6 +11,7 @@ from simulations.drawing.files import write_figures, write_whole
 from simulations.experiments.experiment import Preset
 from simulations.figures.experiment_figure import ExperimentFigure
 from simulations.figures.supply import Shelf, Source, supply
+from simulations.runs.write_errors import naming
 from simulations.stored_folder import JSON
 
 __all__ = ["DrawnFigure", "Gallery", "MissingRuns", "draw_gallery", "write_page"]
@@ -137,6 +138,11 @@ def draw_gallery(
         Whose runs.
     shelves
         Where to look for them, in this order.
+
+    Raises
+    ------
+    OSError
+        If a figure cannot be written; it names the folder.
     """
     drawn: list[DrawnFigure] = []
     missing: list[MissingRuns] = []
@@ -148,9 +154,9 @@ def draw_gallery(
             missing.append(_missing(figure, found.missing, preset))
         if found.found:
             caption = figure.caption(found.runs, found.missing)
-            files = write_figures(
-                directory, {figure.name: figure.draw(found.runs)}, {figure.name: caption}
-            )
+            drawing = {figure.name: figure.draw(found.runs)}
+            with naming(directory):
+                files = write_figures(directory, drawing, {figure.name: caption})
             drawn.append(DrawnFigure(figure.name, figure.title, caption, tuple(files), found.found))
     return Gallery(tuple(drawn), tuple(missing), tuple(damaged))
 
@@ -158,7 +164,8 @@ def draw_gallery(
 def write_page(directory: Path, gallery: Gallery, preset: Preset) -> Path:
     """Write captions.md, in Markdown, which shows the figures that were drawn; return its path."""
     path = directory / PAGE
-    write_whole(path, _page(gallery.drawn, preset).encode())
+    with naming(path):
+        write_whole(path, _page(gallery.drawn, preset).encode())
     return path
 
 

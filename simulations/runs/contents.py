@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,12 @@ from simulations.experiments.config_files import config_as_json, config_from_jso
 from simulations.experiments.experiment import Arrays, Experiment
 from simulations.runs.source_code import code_version
 from simulations.runs.stored_run import StoredRun
-from simulations.store import Store
+from simulations.store import Store, default_root
 from simulations.stored_folder import JSON, DamagedFolderError, StoredFolder
 
 __all__ = [
     "CONFIG",
     "MADE",
-    "REMEDY",
     "RESULT",
     "Job",
     "arrays_as_bytes",
@@ -30,13 +30,11 @@ __all__ = [
     "job_of",
     "read_part",
     "read_run",
+    "removal",
     "with_remedy",
 ]
 
 CONFIG, RESULT, MADE = "config.json", "result.safetensors", "made.json"
-
-#: What to do about a damaged folder.
-REMEDY = "take it away with: iclproof runs clean --damaged, then start the run again"
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_))
 
@@ -179,7 +177,7 @@ def read_part(store: Store, key: Mapping[str, JSON]) -> tuple[dict[str, np.ndarr
     DamagedFolderError
         If it is damaged; the message has the remedy.
     """
-    with with_remedy():
+    with with_remedy(store):
         stored = store.get(dict(key))
         if stored is None:
             return None
@@ -204,7 +202,7 @@ def read_run(store: Store, key: Mapping[str, JSON], config: Any) -> StoredRun | 
     DamagedFolderError
         If it is damaged; the message has the remedy.
     """
-    with with_remedy():
+    with with_remedy(store):
         stored = store.get(dict(key))
         if stored is None:
             return None
@@ -223,12 +221,19 @@ def read_run(store: Store, key: Mapping[str, JSON], config: Any) -> StoredRun | 
 
 
 @contextmanager
-def with_remedy() -> Iterator[None]:
-    """Say what to do about a damaged folder."""
+def with_remedy(store: Store) -> Iterator[None]:
+    """Say what to do about a damaged folder of a store."""
     try:
         yield
     except DamagedFolderError as error:
-        raise DamagedFolderError(f"{error}; {REMEDY}") from error
+        remedy = f"take it away with: {removal(store)}, then start the run again"
+        raise DamagedFolderError(f"{error}; {remedy}") from error
+
+
+def removal(store: Store) -> str:
+    """Return the command that takes away what is damaged in a store."""
+    where = "" if store.root == default_root() else f" --store {shlex.quote(str(store.root))}"
+    return f"iclproof runs clean --damaged{where}"
 
 
 def _arrays(stored: StoredFolder) -> dict[str, np.ndarray]:

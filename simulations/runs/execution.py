@@ -32,7 +32,7 @@ from simulations.runs.contents import (
 )
 from simulations.runs.source_code import stamps
 from simulations.store import Store
-from simulations.stored_folder import JSON
+from simulations.stored_folder import JSON, DamagedFolderError
 
 __all__ = ["FailedRun", "FinishedRun", "Progress", "Report", "Request", "execute"]
 
@@ -192,7 +192,9 @@ class _Execution:
                     _forget(self.store, job, names, present)
             except OSError:
                 raise
-            except Exception as error:  # `parts` is any code; a damaged folder ends its run only
+            except DamagedFolderError as error:  # which ends its own run only
+                self._fail(job, None, Failed(str(error)))
+            except Exception as error:  # `parts` is any code
                 self._fail(job, None, failure(error))
         return left
 

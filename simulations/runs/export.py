@@ -14,6 +14,7 @@ import numpy as np
 
 from simulations.experiments.experiment import Arrays
 from simulations.runs.listing import ListedRun
+from simulations.runs.write_errors import naming
 from simulations.stored_folder import JSON
 
 __all__ = ["SUFFIXES", "describe", "export_run", "require_suffix"]
@@ -46,7 +47,7 @@ def export_run(run: ListedRun, arrays: Arrays, path: Path) -> None:
     ValueError
         If the suffix is another.
     OSError
-        If the file cannot be written; what was there is as it was.
+        If the file cannot be written; it names `path`, and what was there is as it was.
     """
     require_suffix(path)
     if path.suffix == ".npz":
@@ -62,11 +63,12 @@ def export_run(run: ListedRun, arrays: Arrays, path: Path) -> None:
         }
         data = json.dumps(document, indent=1, allow_nan=False).encode()
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        fresh.write_bytes(data)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with naming(path):
+        try:
+            fresh.write_bytes(data)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def describe(array: np.ndarray) -> dict[str, JSON]:

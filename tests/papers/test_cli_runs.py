@@ -110,15 +110,20 @@ def test_a_part_that_fails_gives_exit_code_1(iclproof):
 
 
 def test_progress_is_shown_on_a_terminal_only(iclproof, monkeypatch):
-    told = []
+    told, tasks = [], []
 
     class Terminal(console.Progress):
+        def add_task(self, description, **options):
+            tasks.append(description)
+            return super().add_task(description, **options)
+
         def update(self, *arguments, **options):
             told.append((options["completed"], options["total"]))
 
     monkeypatch.setattr(console, "Progress", Terminal)
     done = iclproof("runs", "start", "toy-walk", "--preset", "smoke", "--jobs", 1)
     assert done.err == ""
+    assert tasks == ["toy-walk, 2 configs, parts"]
     assert told == [(n, 6) for n in range(7)]
 
 
@@ -223,6 +228,45 @@ def test_the_committed_results_and_another_store_can_be_looked_at(iclproof, runs
     assert data_of(iclproof("runs", "verify", "--committed", "--json"))["passes"]
 
 
+def test_the_addresses_that_an_error_names_can_be_shown(iclproof, finished):
+    finished.execute([(WALK, Walk(fails=(0,)))], jobs=1)
+    told = iclproof("runs", "show", "toy-walk").err
+    assert "unfinished" not in told
+    for config in WALK.presets["smoke"].values():
+        short = finished.find(WALK, config).address[:12]
+        assert f"{short} toy-walk smoke/" in told
+        assert iclproof("runs", "show", short).code == 0
+
+
+def test_a_changed_config_is_told_by_its_nearest_preset(iclproof):
+    call = ("runs", "start", "toy-walk", "--preset", "smoke", "--label", "long", "--jobs", 1)
+    assert "│ smoke/long, seed=3 │" in iclproof(*call, "--set", "seed=3").out
+    failed = iclproof(*call, "--set", "fails=[1]").out
+    assert "failed: toy-walk smoke/long, fails=[1], part walker-1: " in failed
+    assert "│ smoke/long, seed=3 " in iclproof("runs", "list").out
+    (address,) = (
+        run["address"]
+        for run in data_of(iclproof("runs", "list", "--json"))["runs"]
+        if run["state"] == "finished"
+    )
+    assert "toy-walk smoke/long, seed=3" in iclproof("runs", "show", address).out
+
+
+@pytest.mark.parametrize("name", ["a.npz", "none/a.json"])
+def test_an_export_that_cannot_be_written_names_its_file(iclproof, finished, tmp_path, name):
+    def write(path, data):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / name
+    with pytest.MonkeyPatch.context() as patch:
+        if out.parent.exists():
+            patch.setattr("pathlib.Path.write_bytes", write)
+        done = iclproof("runs", "show", finished.find(WALK, SHORT).address, "--out", out)
+    assert (done.code, done.out) == (2, "")
+    why = "No space left on device" if out.parent.exists() else "No such file or directory"
+    assert done.err == f"iclproof: {out}: {why}\n"
+
+
 BAD = {
     "unknown experiment": (
         ["start", "toy-wlak"],
@@ -237,6 +281,8 @@ BAD = {
         ["start", "toy-walk", "--preset", "smoke", "--label", "shrot"],
         "no label 'shrot': did you mean 'short'?",
     ),
+    "no list": (["start", "toy-walk", "--set", "seed[0]=1"], "seed is 0; set seed itself"),
+    "no entry": (["start", "toy-walk", "--set", "fails.0=1"], "the whole list, since it is empty"),
     "misspelt key": (["start", "toy-walk", "--set", "sede=1"], "'sede': did you mean 'seed'?"),
     "no key": (["start", "toy-walk", "--set", "seed"], "not of the form name=value"),
     "out of range": (["start", "toy-walk", "--set", "steps=0"], "steps is 0; expected an integer"),
@@ -248,7 +294,12 @@ BAD = {
     ),
     "no such run": (["show", "toy-wander"], "no run in", "'toy-wander'"),
     "no such address": (["show", "ffff"], "no run in", "'ffff'"),
-    "ambiguous": (["show", "toy-walk"], "more than one run", "smoke/short", "smoke/long"),
+    "ambiguous": (
+        ["show", "toy-walk"],
+        "is 2 finished runs: give the address of one, or how it begins, such as iclproof runs show",
+        "smoke/short",
+        "smoke/long",
+    ),
     "suffix": (["show", "toy-walk", "--out", "a.csv"], "suffix '.csv'; expected .npz or .json"),
     "two stores": (["list", "--store", "x", "--committed"], "--store or --committed, not both"),
     "a file for a store": (["list", "--store", __file__], "is a file, expected a folder"),

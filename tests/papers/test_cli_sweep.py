@@ -164,3 +164,14 @@ def test_a_terminal_sees_what_is_done_and_the_time_that_is_left(monkeypatch):
     assert rendered.endswith(" left")
     hours, minutes, seconds = map(int, rendered.removesuffix(" left").split(":"))
     assert timedelta(hours=hours, minutes=minutes, seconds=seconds) >= timedelta(seconds=30)
+
+
+def test_a_single_step_shows_the_time_it_has_taken_and_says_that_there_is_no_estimate(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.progress() as bar:
+        task = bar.add_task("toy-walk, parts", total=1)
+        bar.tasks[task].start_time -= 75
+        table = bar.make_tasks_table(bar.tasks)
+        shown = " ".join(str(cell) for column in table.columns for cell in column.cells)
+    for words in ("toy-walk, parts", "0/1", "0:01:15", "one step: no estimate"):
+        assert words in shown

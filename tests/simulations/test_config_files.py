@@ -235,12 +235,38 @@ def test_settings_change_fields_and_lead_into_nested_ones():
     assert changed(TOY, config, {}) == config
     with pytest.raises(ValueError, match="did you mean 'seed'"):
         changed(TOY, config, {"sede": 1})
-    with pytest.raises(
-        ValueError, match=r"no nested field 'iner' for 'iner.length'; expected inner"
-    ):
+    with pytest.raises(ValueError, match="there is no field 'iner': did you mean 'inner'"):
         changed(TOY, config, {"iner.length": 1})
     with pytest.raises(ValueError, match="did you mean 'length'"):
         changed(TOY, config, {"inner.lenght": 1})
+
+
+@pytest.mark.parametrize("name", ["rows.1.0", "rows[1][0]", "rows[1].0"])
+def test_a_number_leads_into_a_list(name):
+    config = Config(1, rows=((1.0,), (2.0, 3.0)))
+    assert changed(TOY, config, {name: 5}).rows == ((1.0,), (5.0, 3.0))
+    assert config.rows == ((1.0,), (2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sizes[2]", "'2' in 'sizes[2]' is no entry of the list sizes, which is [1, 2]; expected an"
+         " index from 0 to 1"),
+        ("sizes.-1", "expected an index from 0 to 1"),
+        ("sizes.x", "'x' in 'sizes.x' is no entry of the list sizes"),
+        ("sizes[]", "expected an index from 0 to 1"),
+        ("rows[0]", "list rows, which is []; expected the whole list, since it is empty"),
+        ("seed[0]", "'0' in 'seed[0]' is no nested field: seed is 0; set seed itself"),
+        ("inner.length.x.y", "'x' in 'inner.length.x.y' is no nested field: inner.length is 3"),
+        ("sices[0]", "there is no field 'sices': did you mean 'sizes'?"),
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_nowhere_is_told_with_what_else_is_wrong(name, message):
+    with pytest.raises(ValueError, match=r"^config of toy: 2 problem\(s\)\n") as error:
+        changed(TOY, Config(1), {name: 1, "scale": -1.0})
+    assert message in str(error.value)
+    assert "scale is -1.0; expected a finite number > 0" in str(error.value)
 
 
 @pytest.mark.parametrize(

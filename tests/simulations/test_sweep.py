@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Boots:
 
     def __post_init__(self) -> None:
         problems = Problems("Boots")
-        problems.count("size", self.size, 30)
+        problems.count("size", self.size, 40 if self.colour == "hard" else 30)
         problems.raise_if_any()
 
 
@@ -31,6 +32,8 @@ class Hike:
     stops: tuple[int, ...] = ()
     seed: int = 0
 
+
+HARD = Hike(Boots(colour="hard"))
 
 HIKE = Experiment("toy-hike", "Hikes", "nowhere", Hike, walkers, walk, gather, presets={})
 
@@ -151,11 +154,21 @@ WALKS = 'experiment = "toy-walk"\n'
         (WALKS + "grid.scale = [1, 1.0]", ["has one config twice: at scale=1 and at scale=1.0"]),
         (WALKS + 'preset = "huge"', ["preset is 'huge'; toy-walk has smoke, laptop"]),
         (WALKS + "preset = [1]", ["preset is [1]; toy-walk has smoke, laptop"]),
-        ('experiment = "toy-hike"\npreset = "smoke"', ["toy-hike has none: give all fields in"]),
+        (
+            'experiment = "toy-hike"\npreset = "smoke"',
+            ["toy-hike has none: give all fields in", "the field 'boots' is missing"],
+        ),
         (WALKS + 'label = "x"', ["label is 'x' without a preset; name the preset, too"]),
         (WALKS + 'preset = "smoke"\nlabel = 3', ["label is 3; the preset smoke of toy-walk has"]),
         (WALKS + "grid.seed.x = [1]", ["seed is {'x': 1}; expected an integer"]),
-        (WALKS + 'preset = "laptop"\ngrid.seed.x = [1]', ["'seed' in 'seed.x' is no nested field"]),
+        (
+            WALKS + 'preset = "laptop"\ngrid.seed.x = [1]',
+            ["'x' in 'seed.x' is no nested field: seed is 0; set seed itself"],
+        ),
+        (
+            'experiment = "toy-hike"\nbase.boots.size = 41\nbase.stops = [1]\ngrid.stops.1 = [2]',
+            ["'1' in 'stops.1' is no entry of the list stops, which is [1]; expected an index"],
+        ),
         ("sweep = 3", ["sweep is no list of tables; write each one as [[sweep]]"]),
         ("sweep = [3]", ["sweep[0]: expected a table, got 3"]),
         (WALKS + "[[sweep]]\n" + WALKS, ["experiment stands beside [[sweep]]"]),
@@ -198,6 +211,61 @@ def test_all_problems_are_told_at_once_with_the_points_that_have_them(written):
         "  - scale is -2.0; expected a finite number > 0 (at scale=-2.0 steps=5 num_walkers=1,"
         " scale=-2.0 steps=5 num_walkers=2, scale=-2.0 steps=0 num_walkers=1 and 1 more)",
     ]
+
+
+FIELDS = ["there is no field 'sede': did you mean 'seed'?", "scale is -1.0; expected a finite number"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("gird = 3", "there is no key 'gird'"),
+        ('preset = "huge"', "preset is 'huge'; toy-walk has smoke, laptop"),
+        ('preset = "smoke"\nlabel = "x"', "label is 'x'; the preset smoke of toy-walk has"),
+        ('preset = "smoke"\ngrid.steps = []', "[grid] steps is an empty list"),
+        ("grid.seed = 3", "[grid] seed is 3; expected a list of values"),
+        ("grid.num_walkers = [1, 1]", "[grid] num_walkers has the value 1 2 times"),
+        (f"grid.seed = {list(range(MOST_POINTS + 1))}", "the grid has 100,001 points"),
+    ],
+)
+def test_what_is_wrong_with_the_file_hides_no_field(written, text, problem):
+    with pytest.raises(ValueError, match="invalid sweep") as caught:
+        read_sweep(written(f"{WALKS}{text}\nbase.sede = 1\nbase.scale = -1\n"))
+    listed = str(caught.value).splitlines()[1:]
+    assert len(listed) == 3
+    for line, wanted in zip(listed, [problem, *FIELDS], strict=True):
+        assert wanted in line
+
+
+def test_the_name_of_an_empty_list_is_looked_at_too(written):
+    text = f"{WALKS}grid.sede = []\ngrid.steps = []"
+    with pytest.raises(ValueError, match="invalid sweep") as caught:
+        read_sweep(written(text))
+    assert [line for line in str(caught.value).splitlines()[1:] if "empty" not in line] == [
+        "  - there is no field 'sede': did you mean 'seed'?"
+    ]
+
+
+def test_what_only_some_preset_has_wrong_is_not_told_of_an_unknown_one(written, monkeypatch):
+    """One preset's config refuses the base, another takes it."""
+    odd = dataclasses.replace(HIKE, presets={"smoke": {"a": Hike(Boots())}, "laptop": {"b": HARD}})
+    monkeypatch.setattr(catalogue, "experiments", lambda: {"toy-hike": odd})
+    with pytest.raises(ValueError, match="invalid sweep") as caught:
+        read_sweep(written('experiment = "toy-hike"\npreset = "huge"\nbase.boots.size = 35'))
+    assert str(caught.value).splitlines()[1:] == [
+        "  - preset is 'huge'; toy-hike has smoke, laptop"
+    ]
+
+
+def test_entries_of_lists_are_reached_by_their_number(written):
+    text = """
+    experiment = "toy-hike"
+    base = {boots.size = 41, stops = [7, 8]}
+    [grid]
+    stops.0 = [1, 2]
+    """
+    boots = Boots(41)
+    assert configs(written(text)) == [Hike(boots, (1, 8)), Hike(boots, (2, 8))]
 
 
 def test_a_grid_beyond_reason_is_refused_before_it_is_built(written):

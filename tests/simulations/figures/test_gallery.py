@@ -9,7 +9,7 @@ import pytest
 
 from simulations.experiments.catalogue import find_experiment
 from simulations.figures.catalogue import find_figure
-from simulations.figures.gallery import draw_gallery, write_page
+from simulations.figures.gallery import Gallery, draw_gallery, write_page
 from simulations.figures.supply import Shelf, supply
 from simulations.runs import Runs
 from simulations.store import Store
@@ -141,3 +141,17 @@ def test_captions_are_shown_by_markdown_as_they_are(new, tmp_path):
     odd = dataclasses.replace(SEVEN, describe=lambda runs: "|u*| and U_F, x^2 < y.")
     write_page(tmp_path, draw_gallery(tmp_path, [odd], "smoke", shelves(new)), "smoke")
     assert r"\|u\*\| and U\_F, x\^2 \< y." in (tmp_path / "captions.md").read_text()
+
+
+def test_a_full_disk_is_told_with_the_place(new, tmp_path, monkeypatch):
+    def write(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("simulations.drawing.files.write_whole", write)
+    monkeypatch.setattr("simulations.figures.gallery.write_whole", write)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        draw_gallery(tmp_path, [SEVEN], "smoke", shelves(new))
+    assert caught.value.filename == str(tmp_path)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_page(tmp_path, Gallery((), (), ()), "smoke")
+    assert caught.value.filename == str(tmp_path / "captions.md")

@@ -8,6 +8,7 @@ import pytest
 
 from simulations.runs import Runs, code_version, contents, laptop_results
 from simulations.runs.cleaning import clean, litter
+from simulations.runs.listing import nearest_label
 from simulations.store import Store
 from tests.simulations.runs.toys import WALK, Walk
 
@@ -34,6 +35,40 @@ def test_finished_and_unfinished_runs_are_listed_with_their_labels(runs):
     assert all(run.is_current for run in runs.list())
     assert {run.code for run in runs.list()} == {code_version(WALK)}
     assert short.address == runs.find(WALK, SHORT).address
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        (SHORT, "smoke/short"),
+        (Walk(seed=3), "smoke/short, seed=3"),
+        (Walk(2, steps=40, pause=0.5), "laptop/two, pause=0.5"),
+        (Walk(steps=60, diary="x" * 30), f"smoke/long, diary={'x' * 21}..."),
+        (Walk(7, 7, 7.0, 7), "smoke/short, num_walkers=7, steps=7, scale=7.0, and 1 more"),
+        (Walk(fails=(1, 2)), "smoke/short, fails=[1, 2]"),
+    ],
+)
+def test_a_config_is_told_by_the_nearest_preset_and_what_differs(config, wanted):
+    assert nearest_label("toy-walk", contents.job_of(WALK, config).document) == wanted
+
+
+def test_the_nearest_preset_of_a_nested_or_an_earlier_config():
+    """A field that is no longer there, one that is new, and one inside of another."""
+    assert nearest_label("toy-own", {"seed": 1}) == ""
+    config = contents.job_of(WALK, SHORT).document
+    old = {name: value for name, value in config.items() if name != "pause"}
+    assert nearest_label("toy-walk", {**old, "inner": {"a": 1}}) == (
+        "smoke/short, no pause, inner.a=1"
+    )
+
+
+def test_a_damaged_leftover_of_a_finished_run_leaves_the_run_finished(runs):
+    runs.execute([(WALK, SHORT)], jobs=1)
+    key = contents.job_of(WALK, SHORT).part_key("walker-0")
+    runs.store.put(key, {})
+    (run,) = runs.list()
+    assert (run.state, run.damaged) == ("finished", tuple(runs.verify()))
+    assert run.damaged == (Store.address(key),)
 
 
 def test_a_checkpoint_alone_is_an_unfinished_run(runs):
@@ -81,7 +116,10 @@ def test_other_things_in_the_store_are_left_alone(runs):
     (model / "a").write_bytes(b"2")
     runs.store.put(["a", "list"], {})
     runs.store.put({"kind": "run"}, {})
-    assert (runs.list(), runs.verify()) == ([], {Store.address({"kind": "run"}): ANY})
+    address = Store.address({"kind": "run"})
+    assert runs.verify() == {address: ANY}
+    (lost,) = runs.list()
+    assert (lost.experiment, lost.state, lost.damaged) == ("", "damaged", (address,))
     assert [piece.name for piece in clean(runs.store, damaged=True, old_code=True)] == [
         Store.address({"kind": "run"})
     ]
