@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from papers.false_alarms import largest_z
 from papers.ledger import Correction, Evidence, Fault, Grade, OpenStatement, statement
 from theory import Argmin, LeastSquares, PosteriorMean, PromptBatch, RegressionMixture
 
@@ -276,7 +277,7 @@ def _excess(k: int, d: int, noise: float, square: float) -> float:
 DIMENSION, PLACES = 7, ((2, 0.0, 4_000), (2, 20.0, 40_000), (12, 20.0, 12_000))
 
 #: Standard errors that a right formula may be off.
-Z_LIMIT = 5.0
+Z_LIMIT = largest_z(len(PLACES))
 
 
 @statement(

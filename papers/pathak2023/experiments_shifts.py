@@ -28,6 +28,7 @@ import numpy.typing as npt
 import sympy as sp
 from scipy import special, stats
 
+from papers.false_alarms import largest_z
 from papers.ledger import Evidence, Grade, OpenStatement, statement
 from simulations.experiments.error_curves import PromptLaw
 from theory import PromptBatch, RegressionMixture
@@ -176,8 +177,8 @@ SHIFTS = (
     (3.0, 0.5, (0.3, 0.6, 0.6), 1),
 )
 
-#: Of each of the six means: one false alarm in 10^6 runs.
-Z_LIMIT = 5.2
+#: Standard errors that a right formula may be off.
+Z_LIMIT = largest_z(len(SHIFTS))
 PROMPTS = 20_000
 SIGMA = 0.8
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from papers.false_alarms import largest_z
 from papers.ledger import Correction, Evidence, Fault, Grade, statement
 from theory import RegressionMixture
 
@@ -144,8 +145,8 @@ class LabelClaim:
 
 _LABELS = LabelClaim(lambda mean, e, sigma: mean + sigma * e)
 
-#: Prompts that are drawn; standard errors that a right moment may be off (50 seeds: 3e-4 at 5).
-PROMPTS, Z_LIMIT = 4_000, 5.0
+#: Prompts that are drawn; standard errors that either of two right moments may be off.
+PROMPTS, Z_LIMIT = 4_000, largest_z(2)
 
 
 @statement(

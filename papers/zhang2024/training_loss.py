@@ -182,7 +182,8 @@ class FlowRate:
 #: B and how often it is drawn, N, the time and the number of steps.
 _SIZES, _REPEATS, _LENGTH, _TIME, _STEPS = (500, 32_000), 15, 3, 1.5, 30
 
-#: Of the observed order, whose standard deviation over seeds is 0.1.
+#: Of the observed order, whose standard deviation over seeds is 0.1: five of them, more than
+#: `papers.false_alarms.largest_z` asks for.
 _ORDER_TOLERANCE = 0.5
 
 
