@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from simulations.drawing.style import page_style
+from simulations.write_errors import naming
 
 #: Dots per inch of the PNG files.
 RESOLUTION = 300
@@ -50,14 +51,20 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside and move it in place, so that no reader sees half of it.
 
     The folder is made if it is not there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names the path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_bytes(content)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _render(figure: Figure, kind: str, caption: str | None) -> bytes:

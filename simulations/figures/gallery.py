@@ -11,7 +11,6 @@ from simulations.drawing.files import write_figures, write_whole
 from simulations.experiments.experiment import Preset
 from simulations.figures.experiment_figure import ExperimentFigure
 from simulations.figures.supply import Shelf, Source, supply
-from simulations.runs.write_errors import naming
 from simulations.stored_folder import JSON
 
 __all__ = ["DrawnFigure", "Gallery", "MissingRuns", "draw_gallery", "write_page"]
@@ -142,7 +141,7 @@ def draw_gallery(
     Raises
     ------
     OSError
-        If a figure cannot be written; it names the folder.
+        If a figure cannot be written; it names the file.
     """
     drawn: list[DrawnFigure] = []
     missing: list[MissingRuns] = []
@@ -155,8 +154,7 @@ def draw_gallery(
         if found.found:
             caption = figure.caption(found.runs, found.missing)
             drawing = {figure.name: figure.draw(found.runs)}
-            with naming(directory):
-                files = write_figures(directory, drawing, {figure.name: caption})
+            files = write_figures(directory, drawing, {figure.name: caption})
             drawn.append(DrawnFigure(figure.name, figure.title, caption, tuple(files), found.found))
     return Gallery(tuple(drawn), tuple(missing), tuple(damaged))
 
@@ -164,8 +162,7 @@ def draw_gallery(
 def write_page(directory: Path, gallery: Gallery, preset: Preset) -> Path:
     """Write captions.md, in Markdown, which shows the figures that were drawn; return its path."""
     path = directory / PAGE
-    with naming(path):
-        write_whole(path, _page(gallery.drawn, preset).encode())
+    write_whole(path, _page(gallery.drawn, preset).encode())
     return path
 
 

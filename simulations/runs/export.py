@@ -14,8 +14,8 @@ import numpy as np
 
 from simulations.experiments.experiment import Arrays
 from simulations.runs.listing import ListedRun
-from simulations.runs.write_errors import naming
 from simulations.stored_folder import JSON
+from simulations.write_errors import naming
 
 __all__ = ["SUFFIXES", "describe", "export_run", "require_suffix"]
 

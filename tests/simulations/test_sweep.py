@@ -213,7 +213,10 @@ def test_all_problems_are_told_at_once_with_the_points_that_have_them(written):
     ]
 
 
-FIELDS = ["there is no field 'sede': did you mean 'seed'?", "scale is -1.0; expected a finite number"]
+FIELDS = [
+    "there is no field 'sede': did you mean 'seed'?",
+    "scale is -1.0; expected a finite number",
+]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,7 @@ def test_the_name_of_an_empty_list_is_looked_at_too(written):
 
 def test_what_only_some_preset_has_wrong_is_not_told_of_an_unknown_one(written, monkeypatch):
     """One preset's config refuses the base, another takes it."""
-    odd = dataclasses.replace(HIKE, presets={"smoke": {"a": Hike(Boots())}, "laptop": {"b": HARD}})
+    odd = dataclasses.replace(HIKE, presets={"smoke": {"a": HARD}, "laptop": {"b": Hike(Boots())}})
     monkeypatch.setattr(catalogue, "experiments", lambda: {"toy-hike": odd})
     with pytest.raises(ValueError, match="invalid sweep") as caught:
         read_sweep(written('experiment = "toy-hike"\npreset = "huge"\nbase.boots.size = 35'))

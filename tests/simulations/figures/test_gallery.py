@@ -143,15 +143,14 @@ def test_captions_are_shown_by_markdown_as_they_are(new, tmp_path):
     assert r"\|u\*\| and U\_F, x\^2 \< y." in (tmp_path / "captions.md").read_text()
 
 
-def test_a_full_disk_is_told_with_the_place(new, tmp_path, monkeypatch):
+def test_a_full_disk_is_told_with_the_file(new, tmp_path, monkeypatch):
     def write(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("simulations.drawing.files.write_whole", write)
-    monkeypatch.setattr("simulations.figures.gallery.write_whole", write)
+    monkeypatch.setattr("pathlib.Path.write_bytes", write)
     with pytest.raises(OSError, match="No space left on device") as caught:
         draw_gallery(tmp_path, [SEVEN], "smoke", shelves(new))
-    assert caught.value.filename == str(tmp_path)
+    assert caught.value.filename == str(tmp_path / f"{SEVEN.name}.svg")
     with pytest.raises(OSError, match="No space left on device") as caught:
         write_page(tmp_path, Gallery((), (), ()), "smoke")
     assert caught.value.filename == str(tmp_path / "captions.md")
