@@ -14,10 +14,11 @@ from papers.ledger import AnyStatement, Fault, OpenStatement
 
 @dataclass(frozen=True)
 class Repair:
-    """What a correction changes, and what kind of failure it repairs."""
+    """What a correction changes, what kind of failure it repairs, and the statement it makes."""
 
     text: str
     fault: Fault
+    latex: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def describe(statement: AnyStatement, module: str = "") -> Description:
         check = check.func
     check = inspect.unwrap(check)
     repaired = statement.correction
-    repair = None if repaired is None else Repair(repaired.text, repaired.fault)
+    repair = None if repaired is None else Repair(repaired.text, repaired.fault, repaired.latex)
     return Description(
         id=statement.id,
         title=statement.title,
@@ -123,6 +124,6 @@ def from_plain(data: dict[str, Any]) -> Description:
         **{
             **data,
             **{name: tuple(data[name]) for name in lists},
-            "correction": repair and Repair(repair["text"], Fault(repair["fault"])),
+            "correction": repair and Repair(**{**repair, "fault": Fault(repair["fault"])}),
         }
     )

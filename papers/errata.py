@@ -27,6 +27,8 @@ class Erratum:
         The smallest place that refutes it, with both values.
     correction
         What was changed.
+    corrected
+        The statement as corrected, in LaTeX; empty if a paper does not give it.
     grade
         How strongly it is known that the corrected statement holds.
     """
@@ -36,6 +38,7 @@ class Erratum:
     where: str
     counterexample: str
     correction: str
+    corrected: str
     grade: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,6 +48,8 @@ class Erratum:
             "id": said.id,
             "title": said.title,
             "where": self.where,
+            "printed": said.latex,
+            "corrected": self.corrected,
             "fault": str(self.fault),
             "is_slip": self.fault is Fault.SLIP,
             "counterexample": self.counterexample,
@@ -74,5 +79,6 @@ def _erratum(result: Result) -> Erratum:
         result.statement.source,
         printed.counterexample,
         repair.text,
+        repair.latex,
         str(result.grade),
     )

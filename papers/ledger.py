@@ -119,11 +119,14 @@ class Correction(Generic[C]):
         What was changed.
     fault
         What kind of failure it repairs.
+    latex
+        The statement as corrected.
     """
 
     claim: C
     text: str
     fault: Fault
+    latex: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,7 @@ class Statement(Generic[C]):
     source
         Where it is printed.
     latex
-        The statement.
+        The statement, as printed.
     hypotheses
         What it assumes.
     depends_on

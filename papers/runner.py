@@ -89,7 +89,7 @@ class Result:
             "passes": self.verdict.passes,
             "grade": None if self.grade is None else str(self.grade),
             "evidence": evidence,
-            "correction": repair and {"text": repair.text, "fault": str(repair.fault)},
+            "correction": repair and {**asdict(repair), "fault": str(repair.fault)},
             "mutants": [asdict(mutant) for mutant in self.mutants],
             "seconds": self.seconds,
             "error": self.error,
@@ -116,29 +116,43 @@ N = TypeVar("N", bound=AnyStatement | Description)
 
 
 def select(statements: Sequence[N], ids: Sequence[str]) -> list[N]:
-    """Return the statements with these ids, in this order; all of them for no ids.
+    """Return the statements with these ids, in this order, each once; all of them for no ids.
 
     Raises
     ------
     UnknownStatementError
-        If an id is not there; all such are named, with the ids that are like them.
+        If an id is not there; all such are named, with the ids that are like them, or with what
+        else to do.
     """
     by_id = {statement.id: statement for statement in statements}
     unknown = [wanted for wanted in ids if wanted not in by_id]
     if unknown:
-        near = [name for wanted in unknown for name in _similar(wanted, by_id)]
-        told = f"did you mean {', '.join(near)}?" if near else "iclproof list shows them all"
         raise UnknownStatementError(
-            f"no statement {', '.join(unknown)} among the {len(by_id)}; {told}"
+            f"no statement {', '.join(unknown)} among the {len(by_id)}; {_advice(unknown, by_id)}"
         )
-    return [by_id[wanted] for wanted in ids] if ids else list(statements)
+    return [by_id[wanted] for wanted in dict.fromkeys(ids)] if ids else list(statements)
 
 
-def _similar(wanted: str, ids: Iterable[str]) -> list[str]:
-    """Return ids that end alike, or are spelt alike; few of them."""
+def _advice(unknown: Sequence[str], ids: Iterable[str]) -> str:
     listed = list(ids)
-    same = [name for name in listed if wanted in (name.partition("/")[2], name.partition("/")[0])]
-    return (same or get_close_matches(wanted, listed, n=3, cutoff=0.7))[:_MOST_NAMED]
+    papers = {name.partition("/")[0] for name in listed}
+    for wanted in unknown:
+        paper, slash, _ = wanted.partition("/")
+        if wanted in papers:
+            return f"--paper {wanted} takes all of that paper"
+        if slash and paper not in papers and len(papers) == 1:
+            return f"those listed are of {papers.pop()}: was --paper meant for another?"
+    near = [name for wanted in unknown for name in _similar(wanted.lower(), listed)]
+    return f"did you mean {', '.join(near)}?" if near else "iclproof list shows them all"
+
+
+def _similar(wanted: str, ids: Sequence[str]) -> list[str]:
+    """Return ids that are the same but for the paper, are spelt alike, or hold it; few of them."""
+    same = [name for name in ids if wanted in (name, name.partition("/")[2])]
+    alike = same or get_close_matches(wanted, ids, n=3, cutoff=0.7)
+    if not alike and len(wanted) > 1:
+        alike = [name for name in ids if wanted in name.partition("/")[2]]
+    return alike[:_MOST_NAMED]
 
 
 def run(

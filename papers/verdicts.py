@@ -11,7 +11,8 @@ from papers.runner import Result
 def table(results: Sequence[Result]) -> Table:
     """Return one row a statement: verdict, grade, figure and limit, mutants killed, seconds."""
     rows = Table(title="statements", show_lines=False)
-    for heading in ("statement", "verdict", "grade", "measured", "limit"):
+    rows.add_column("statement", no_wrap=True)  # to be pasted into `iclproof show`
+    for heading in ("verdict", "grade", "measured", "limit"):
         rows.add_column(heading, overflow="fold")
     rows.add_column("mutants", justify="right")
     rows.add_column("s", justify="right")

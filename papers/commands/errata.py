@@ -1,5 +1,7 @@
 """`iclproof errata`: where the papers fail as printed."""
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.text import Text
 
@@ -13,6 +15,9 @@ from papers.commands.ledger_options import (
     open_ledger,
     results_of,
 )
+
+if TYPE_CHECKING:
+    from papers.errata import Erratum
 
 
 def list_errata(
@@ -47,11 +52,24 @@ def list_errata(
         for erratum in some:
             said = erratum.result.statement
             console.print(Text(f"{said.id}: {said.title} ({erratum.where})"), soft_wrap=True)
-            console.print(Text(f"  as printed: {erratum.counterexample}"), soft_wrap=True)
-            told = f"  corrected ({erratum.grade}): {erratum.correction}\n"
-            console.print(Text(told), soft_wrap=True)
+            for heading, text in _told(erratum):
+                console.print(Text(f"  {heading}: {text}"), soft_wrap=True)
+            console.print()
+    if not found:
+        console.print("no errata")
     for result in results:
         if not result.verdict.passes:
             told = f"{result.statement.id} is not listed: {result.verdict}"
             console.print(Text(told, style="bold red"), soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _told(erratum: "Erratum") -> list[tuple[str, str]]:
+    """Return what there is to say, under headings; what is empty is left out."""
+    told = [
+        ("printed", erratum.result.statement.latex),
+        ("counterexample", erratum.counterexample),
+        ("correction", erratum.correction),
+        (f"corrected, {erratum.grade}", erratum.corrected),
+    ]
+    return [(heading, text) for heading, text in told if text]

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from papers.commands.console import AsJson, Seed, output, print_json
@@ -50,13 +50,14 @@ def list_statements(
             {"seed": seed, "tier": tier, "statements": [result.as_dict() for result in shown]}
         )
         raise typer.Exit(exit_code(shown, ledger.broken))
-    rows = Table("statement", "what", "where", "verdict", "grade")
+    rows = Table(Column("statement", no_wrap=True), "what", "where", "verdict", "grade")
     for result in shown:
         said, told = result.statement, result.grade or ""
         cells = (said.id, said.title, said.source, str(result.verdict), str(told))
         rows.add_row(*map(Text, cells), style=None if result.verdict.passes else "bold red")
     console = output()
-    console.print(rows)
+    if shown:
+        console.print(rows)
     console.print(f"{len(shown)} of {len(results)} statements")
     raise typer.Exit(exit_code(shown, ledger.broken))
 
@@ -71,7 +72,7 @@ def list_open(
         keys = ("id", "title", "source", "reason")
         print_json({"open": [{key: getattr(said, key) for key in keys} for said in left]})
         raise typer.Exit(exit_code((), ledger.broken))
-    rows = Table("statement", "what", "where", "why it is open")
+    rows = Table(Column("statement", no_wrap=True), "what", "where", "why it is open")
     for said in left:
         rows.add_row(*map(Text, (said.id, said.title, said.source, said.reason)))
     console = output()

@@ -76,6 +76,9 @@ def mutants(
         data = result.as_dict()
         print_json({key: data[key] for key in ("id", "verdict", "passes", "mutants", "error")})
         raise typer.Exit(exit_code([result]))
+    if result.statement.is_open:
+        output().print(Text(f"{result.statement.id} is open, and has no mutants: {result.error}"))
+        raise typer.Exit(0)
     rows = Table("mutant", "", "why")
     for mutant in result.mutants:
         why = mutant.reason or "the check accepts it"
@@ -90,11 +93,12 @@ def mutants(
 
 def _sections(result: "Result", used_by: tuple[str, ...], place: str) -> list[tuple[str, str]]:
     """Return what there is to say, under headings; what is empty is left out."""
-    said = result.statement
-    grade = result.grade
+    said, grade = result.statement, result.grade
+    repair = said.correction
     sections = [
         (said.id, f"{said.title}\n{said.source}"),
-        ("statement", said.latex),
+        ("statement" if repair is None else "statement, as printed", said.latex),
+        ("statement, as corrected", "" if repair is None else repair.latex),
         ("hypotheses", "\n".join(said.hypotheses)),
         ("reading", said.reading),
         ("verdict", str(result.verdict)),

@@ -3,8 +3,10 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from simulations.stored_folder import DamagedFolderError, leftovers, read_metadata, write_folder
+from simulations.write_errors import naming
 
 #: What marks a folder as a report of ours, which may be replaced.
 KIND = "report"
@@ -19,8 +21,14 @@ def require_replaceable(out: Path) -> None:
     ------
     FileExistsError
         If `out` is a file, or a folder that is neither empty nor a report.
+    OSError
+        If a folder cannot be made there.
     """
     target = out.resolve()
+    with naming(out):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent):
+            pass
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:

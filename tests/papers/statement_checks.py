@@ -24,7 +24,10 @@ def tells_what_it_is(statement: AnyStatement, paper: str) -> None:
     assert statement.source
     assert statement.latex
     assert len(statement.mutants) >= 3
-    assert statement.correction is None or statement.correction.text
+    if (repair := statement.correction) is not None:
+        assert repair.text
+        assert repair.latex
+        assert repair.latex != statement.latex
 
 
 def stands_on_statements_without_a_cycle(statements: Mapping[str, Statement]) -> None:

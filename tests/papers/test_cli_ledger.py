@@ -197,11 +197,15 @@ def test_status_counts_by_verdict_and_grade(iclproof):
 
 def test_show_tells_all_of_a_statement(iclproof):
     data = data_of(iclproof("show", "toy/lemma-2", "--json"))
-    assert data["latex"] == "x = 1"
+    assert data["latex"] == "x = 5"
     assert data["hypotheses"] == ["x is a number"]
     assert data["verdict"] == "refuted as printed, holds as corrected"
     assert data["evidence"]["as printed"]["counterexample"] == "x = 5.0, not 1"
-    assert data["correction"] == {"text": "1 for 5 (SLIP)", "fault": "typing slip"}
+    assert data["correction"] == {
+        "text": "1 for 5 (SLIP)",
+        "fault": "typing slip",
+        "latex": "x = 1",
+    }
     assert (data["depends_on"], data["used_by"]) == (["toy/lemma-1"], ["toy/theorem-1"])
     assert data["file"].endswith("toy_paper.py")
     assert data["proof"] == "Compare with 1."
@@ -209,7 +213,7 @@ def test_show_tells_all_of_a_statement(iclproof):
     assert (shown.code, shown.err) == (0, "")
     for told in (
         "Title of lemma-2\nSection 7\n",
-        "statement\nx = 1\n",
+        "statement, as printed\nx = 5\n\nstatement, as corrected\nx = 1\n",
         "hypotheses\nx is a number\n",
         "does not hold: x = 5.0, not 1\n",
         "1 for 5 (SLIP) (typing slip)\n",
@@ -291,6 +295,8 @@ def test_errata_come_by_weight_with_slips_last(iclproof):
         "id": "toy/corollary-1",
         "title": "Title of corollary-1",
         "where": "Section 11",
+        "printed": "x = 5",
+        "corrected": "x = 1",
         "fault": "false statement",
         "is_slip": False,
         "counterexample": "x = 5.0, not 1",
@@ -300,7 +306,10 @@ def test_errata_come_by_weight_with_slips_last(iclproof):
     assert (slip["id"], slip["is_slip"]) == ("toy/lemma-2", True)
     shown = iclproof("errata").out
     assert shown.index("false statement: 1") < shown.index("typing slip: 1")
-    assert "  as printed: x = 5.0, not 1\n  corrected (confirmed): 1 for 5 (FALSE)\n" in shown
+    assert (
+        "  printed: x = 5\n  counterexample: x = 5.0, not 1\n  correction: 1 for 5 (FALSE)\n"
+        "  corrected, confirmed: x = 1\n" in shown
+    )
 
 
 def test_every_fault_has_its_place_among_errata():
@@ -350,6 +359,23 @@ def test_an_unknown_id_is_refused_with_near_ones(iclproof, command):
     assert (done.code, done.out) == (2, "")
     assert "no statement lemma-2 among the 6; did you mean toy/lemma-2?" in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_ids_are_whole_on_a_narrow_terminal(iclproof, monkeypatch, holding, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "section-5-1-negative-eigenvalues-of-it"
+    holding(one(long))
+    assert f"toy/{long}" in iclproof(command, "--jobs", 1).out
+
+
+def test_nothing_is_said_in_words(iclproof, holding):
+    assert iclproof("mutants", "toy/conjecture").out == (
+        "toy/conjecture is open, and has no mutants: nobody knows\n"
+    )
+    holding(one("a"))
+    assert iclproof("errata", "--jobs", 1).out == "no errata\n"
+    assert iclproof("list", "--verdict", "fails").out == "0 of 1 statements\n"
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "open"])

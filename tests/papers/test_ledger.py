@@ -154,7 +154,7 @@ def test_progress_is_reported_in_order():
 def test_select_keeps_the_order_asked_for():
     items = [toy(name) for name in "abc"]
     assert select(items, []) == items
-    assert select(items, ["toy/c", "toy/a"]) == [items[2], items[0]]
+    assert select(items, ["toy/c", "toy/a", "toy/c"]) == [items[2], items[0]]
 
 
 def test_select_names_every_unknown_id():
@@ -169,13 +169,26 @@ def test_select_names_every_unknown_id():
     [
         ("lemma-1", "toy/lemma-1"),
         ("toy/lema-1", "toy/lemma-1, toy/lemma-2"),
-        ("toy", "toy/lemma-1, toy/lemma-2, toy/theorem"),
+        ("toy/Lemma-1", "toy/lemma-1"),
+        ("eore", "toy/theorem"),
     ],
 )
 def test_select_names_ids_that_are_like_an_unknown_one(wanted, near):
     items = [toy(name) for name in ("lemma-1", "lemma-2", "theorem")]
     with pytest.raises(UnknownStatementError, match=rf"did you mean {near}\?"):
         select(items, [wanted])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("toy", "--paper toy takes all of that paper"),
+        ("other/lemma-1", "those listed are of toy: was --paper meant for another"),
+    ],
+)
+def test_select_says_what_else_to_do(wanted, told):
+    with pytest.raises(UnknownStatementError, match=told):
+        select([toy("lemma-1")], [wanted])
 
 
 # Tiers

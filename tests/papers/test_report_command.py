@@ -133,6 +133,13 @@ def test_an_empty_folder_and_an_old_report_are_replaced(iclproof, tmp_path):
     assert content(tmp_path / "site") == content(tmp_path / "old")
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(iclproof, monkeypatch):
+    monkeypatch.setattr("papers.commands.report.open_ledger", None)
+    done = iclproof("report", "--out", "/proc/x")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "iclproof: /proc/x: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

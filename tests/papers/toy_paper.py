@@ -24,10 +24,9 @@ def one(name: str, *depends_on: str, grade: Grade = Grade.CONFIRMED, **more) -> 
         id=f"toy/{name}",
         title=f"Title of {name}",
         source=f"Section {len(name)}",
-        latex="x = 1",
         hypotheses=("x is a number",),
         depends_on=tuple(f"toy/{below}" for below in depends_on),
-        **{"printed": 1.0, "mutants": {"two": 2.0, "1 % more": 1.01}, **more},
+        **{"latex": "x = 1", "printed": 1.0, "mutants": {"two": 2.0, "1 % more": 1.01}, **more},
     )
     def check(claim: float, rng: np.random.Generator) -> Evidence:
         """Compare with 1."""
@@ -54,7 +53,8 @@ def slow(claim: float, rng: np.random.Generator) -> Evidence:
 
 
 def corrected(fault: Fault) -> dict[str, object]:
-    return {"printed": 5.0, "correction": Correction(1.0, f"1 for 5 ({fault.name})", fault)}
+    repair = Correction(1.0, f"1 for 5 ({fault.name})", fault, r"x = 1")
+    return {"printed": 5.0, "latex": "x = 5", "correction": repair}
 
 
 STATEMENTS = (
