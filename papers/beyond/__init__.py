@@ -18,6 +18,7 @@ from papers.beyond import (
     sharper_bounds,
     two_layers,
     unbalanced_starts,
+    uniform_bias,
 )
 from papers.ledger import AnyStatement
 
@@ -37,6 +38,7 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *other_minima.STATEMENTS,
     *one_dimension.STATEMENTS,
     *corollary_6_looseness.STATEMENTS,
+    *uniform_bias.STATEMENTS,
     *risk_under_shift.STATEMENTS,
     *random_covariance.STATEMENTS,
 )

@@ -190,7 +190,8 @@ def NO_OTHER(claim: AllConserved, rng: np.random.Generator) -> Evidence:
         "<grad L, A x> for every claimed A (a polynomial, which must be 0), and the dimension of"
         " the space of all A for which it is 0",
         "d = 1, 2, 3 in rationals, at (eigenvalues of Lambda, N) ="
-        f" {', '.join(map(str, SETTINGS))}; every d >= 2 at Lambda = I by the proof in the module",
+        f" {', '.join(map(str, SETTINGS))}; for every d >= 2 at Lambda = I it is proved in"
+        " words in the module, which no machine has checked",
         counterexample=wrong,
     )
 

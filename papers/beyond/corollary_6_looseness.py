@@ -23,12 +23,11 @@ The exact risk of noiseless tasks w ~ N(0, I) is a sum over the eigenvalues of L
    X and Y the sums of the m = d - 2 other eigenvalues and of their inverses, the product is
    (k + 1/k + m)^2 + (XY - m^2) + (k + 1/k) (kY + X/k - 2m); XY >= m^2 by Cauchy-Schwarz, and the
    last bracket is the sum of (l - k)^2/(k l).
-4. So what is loose at finite N is step 1. The bias never exceeds min(1, (d+3)/(4 (N+1))) T, for any
-   condition number, by ((N+1) l + T)^2 >= 4 (N+1) l T; eta does as soon as d^2 kappa > N^2. A bound
-   without kappa must be of order 1/N: d - 1 eigenvalues T/(N+1) have that much bias.
+4. So what is loose at finite N is step 1: `papers.beyond.uniform_bias` bounds the bias for every
+   condition number.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
@@ -274,90 +273,4 @@ def _tends_from_below(value: Any, bound: Any, letter: int) -> bool:
     return bool(rest != 0 and all(c > 0 for c in coefficients) and falls)
 
 
-class UniformClaim(NamedTuple):
-    """bias/T <= ``upper`` for every Lambda, and > ``lower`` for some, from d and N."""
-
-    upper: Callable[[int, int], Fraction]
-    lower: Callable[[int, int], Fraction]
-
-
-_UNIFORM = UniformClaim(
-    lambda d, N: min(Fraction(1), Fraction(d + 3, 4 * (N + 1))),
-    lambda d, N: Fraction((d - 1) * (N + 2) ** 2, 4 * (N + 1) ** 3),
-)
-
-
-@statement(
-    id="beyond/bias-without-condition-number",
-    title="A bound on the bias for every condition number, of the only possible order 1/N",
-    source="ours; zhang2024, Corollary 6, has order kappa/N^2",
-    latex=r"\frac{(d-1)(N+2)^2}{4(N+1)^3} < \sup_\Lambda"
-    r"\frac{\text{bias}}{\mathrm{tr}\Lambda} \le \min\Big(1, \frac{d+3}{4(N+1)}\Big)",
-    printed=_UNIFORM,
-    beyond=True,
-    mutants={
-        "(d + 2)/(4 (N + 1))": _UNIFORM._replace(upper=lambda d, N: Fraction(d + 2, 4 * (N + 1))),
-        "(d + 3)/(5 (N + 1))": _UNIFORM._replace(upper=lambda d, N: Fraction(d + 3, 5 * (N + 1))),
-        "of order 1/N^2": _UNIFORM._replace(
-            upper=lambda d, N: Fraction((d + 3) ** 2, 4 * (N + 1) ** 2)
-        ),
-        "d eigenvalues below": _UNIFORM._replace(
-            lower=lambda d, N: Fraction((d + 1) * (N + 2) ** 2, 4 * (N + 1) ** 3)
-        ),
-        "a third below": _UNIFORM._replace(
-            lower=lambda d, N: Fraction((d - 1) * (N + 2) ** 2, 3 * (N + 1) ** 3)
-        ),
-    },
-    hypotheses=("x ~ N(0, Lambda), w ~ N(0, I), no noise", "N >= d for the lower bound"),
-    depends_on=("zhang2024/corollary-6",),
-)
-def UNIFORM(claim: UniformClaim, rng: np.random.Generator) -> Evidence:
-    """Look for a spectrum that exceeds the bound; prove the inequality behind it."""
-    (_, x, T, N) = field(["lambda", "T", "N"], sympy.QQ)
-    wrong, nearest = "", Fraction(0)
-    square = ((N + 1) * x + T) ** 2 - 4 * (N + 1) * x * T
-    if square != ((N + 1) * x - T) ** 2:
-        wrong = "lambda = T = N = 1: the square is not a square"
-    for d, length in product((1, 2, 3, 6), (1, 2, 8, 500)):
-        biases = {spectrum: _bias(spectrum, length) for spectrum in _spectra(d, length)}
-        spectrum, top = max(biases.items(), key=lambda item: item[1])
-        nearest = max(nearest, top / claim.upper(d, length))
-        shown = ", ".join(map(str, spectrum))
-        told = f"N = {length}, Lambda = diag({shown}): bias/T = {float(top):.4g}"
-        if not wrong and not top <= claim.upper(d, length):
-            wrong = f"{told}, and the claim says at most {float(claim.upper(d, length)):.4g}"
-        if not wrong and length >= d and not top > claim.lower(d, length):
-            wrong = f"{told}, and the claim says over {float(claim.lower(d, length)):.4g}"
-    for length in () if wrong else (1, 2, 8, 500):
-        found = expected_chain((1, 1, 3), length, 1)
-        if (found.bias, found.bias_uniform) != (
-            5 * _bias((Fraction(1), Fraction(1), Fraction(3)), length),
-            5 * claim.upper(3, length),
-        ):
-            wrong = f"N = {length}, Lambda = diag(1, 1, 3): theory.risk.expected_chain differs"
-    return Evidence(
-        not wrong,
-        Grade.PROVED,
-        "((N+1) l + T)^2 - 4 (N+1) l T is a square, and sum (l + T)^2 <= (d + 3) T^2; spectra that"
-        " come near: the largest bias over the bound",
-        "every Lambda, d and N; d in (1, 2, 3, 6) and N up to 500 in fractions",
-        float(nearest),
-        1.0,
-        wrong,
-    )
-
-
-def _spectra(d: int, N: int) -> Iterator[tuple[Fraction, ...]]:
-    """Yield spectra of trace 1 with j eigenvalues c/(N+1), c around 1, and the others equal."""
-    for j, c in product(range(d), map(Fraction, ("1", "2", "1/2", "1/1000000"))):
-        rest = 1 - j * c / (N + 1)
-        if rest > 0:
-            yield (c / (N + 1),) * j + (rest / (d - j),) * (d - j)
-
-
-def _bias(spectrum: Sequence[Fraction], N: int) -> Fraction:
-    T = sum(spectrum)
-    return sum((x * ((x + T) / ((N + 1) * x + T)) ** 2 for x in spectrum), Fraction(0)) / T
-
-
-STATEMENTS = (GAMMA_STEP, CONDITION_STEP, UNIFORM)
+STATEMENTS = (GAMMA_STEP, CONDITION_STEP)

@@ -172,8 +172,9 @@ def _check(claim: NotExact, rng: np.random.Generator) -> Evidence:
         Grade.CERTIFIED,
         "how far two answers to one query lie apart, as a part of what f*_pi asks for, and that "
         "this is within the bound from the weights; ball arithmetic",
-        f"every network, by the proof; {len(networks)} networks tried: {RANDOM_NETWORKS} random "
-        f"ones and the compiled ones, d = 2, m = {len(claim.components)}, k = 1",
+        f"{len(networks)} networks, {RANDOM_NETWORKS} of them random and the others, if any, "
+        f"compiled, d = 2, m = {len(claim.components)}, k = 1; that it is so for every network is "
+        "proved in words in the module, which no machine has checked",
         worst,
         LIMIT,
         counterexample,

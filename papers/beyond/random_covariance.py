@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 from sympy import QQ
+from sympy.polys.fields import field
 from sympy.polys.rings import PolyElement, PolyRing
 
 from papers.beyond.risk_under_shift import derive_risk
 from papers.ledger import Evidence, Grade, statement
 from theory.laws import Deterministic, Exponential, Gamma, TwoPoint, Uniform
-from theory.moments.evaluation import evaluate
+from theory.moments.algebra import identity, symmetric
+from theory.moments.evaluation import evaluate, substitute
+from theory.moments.expression import Expression, scalar
+from theory.moments.words import Scalar
 from theory.risk import random_covariance_risk
 
 DIMENSIONS = (1, 2, 3)
@@ -84,12 +88,12 @@ class ExampleClaim:
         The risk for M = N, divided by d.
     """
 
-    alpha: Callable[[int, int], Fraction]
-    risk: Callable[[int, int], Fraction]
+    alpha: Callable[[Any, Any], Any]
+    risk: Callable[[Any, Any], Any]
 
 
-def _alpha(d: int, N: int) -> Fraction:
-    return Fraction(N, 3 * N + d + 5)
+def _alpha(d: Any, N: Any) -> Any:
+    return N / (3 * N + d + 5)
 
 
 _EXAMPLE = ExampleClaim(_alpha, lambda d, N: 1 - 2 * _alpha(d, N))
@@ -104,11 +108,18 @@ _EXAMPLE = ExampleClaim(_alpha, lambda d, N: 1 - 2 * _alpha(d, N))
     printed=_EXAMPLE,
     beyond=True,
     mutants={
-        "1/3": ExampleClaim(lambda d, N: Fraction(1, 3), _EXAMPLE.risk),
-        "d + 4": ExampleClaim(lambda d, N: Fraction(N, 3 * N + d + 4), _EXAMPLE.risk),
-        "2 d + 5": ExampleClaim(lambda d, N: Fraction(N, 3 * N + 2 * d + 5), _EXAMPLE.risk),
+        "1/3": ExampleClaim(lambda d, N: N / (3 * N), _EXAMPLE.risk),
+        "d + 4": ExampleClaim(lambda d, N: N / (3 * N + d + 4), _EXAMPLE.risk),
+        "2 d + 5": ExampleClaim(lambda d, N: N / (3 * N + 2 * d + 5), _EXAMPLE.risk),
+        "right for N = 1, 2, 10 and 1000": ExampleClaim(
+            lambda d, N: _alpha(d, N) * (1 + (N - 1) * (N - 2) * (N - 10) * (N - 1000)),
+            _EXAMPLE.risk,
+        ),
+        "a risk that is right for d <= 3": ExampleClaim(
+            _alpha, lambda d, N: _EXAMPLE.risk(d, N) + (d - 1) * (d - 2) * (d - 3)
+        ),
         "the risk 1 - alpha": ExampleClaim(_alpha, lambda d, N: 1 - _alpha(d, N)),
-        "the limit of the risk, 1/3": ExampleClaim(_alpha, lambda d, N: Fraction(1, 3)),
+        "the limit of the risk, 1/3": ExampleClaim(_alpha, lambda d, N: N / (3 * N)),
         "1 % more": ExampleClaim(lambda d, N: _alpha(d, N) * 101 / 100, _EXAMPLE.risk),
     },
     hypotheses=("lambda_i exponential of mean 1, w ~ N(0, I)",),
@@ -120,7 +131,8 @@ def EXAMPLE(claim: ExampleClaim, rng: np.random.Generator) -> Evidence:
     moments = [Fraction(factorial(k)) for k in (1, 2, 3)]
     for d in DIMENSIONS:
         for N in (1, 2, 10, 1000):
-            alpha, told = claim.alpha(d, N), f"d = {d}, N = M = {N}"
+            sizes, told = (Fraction(d), Fraction(N)), f"d = {d}, N = M = {N}"
+            alpha = claim.alpha(*sizes)
             inverse, h = Fraction(1, N), Fraction(1)
             # The risk is quadratic in alpha_1: its slope is a difference of values.
             others = [alpha] * (d - 1)
@@ -130,19 +142,58 @@ def EXAMPLE(claim: ExampleClaim, rng: np.random.Generator) -> Evidence:
             risk = risk_at(d, [alpha] * d, [moments] * d, inverse)
             if not wrong and after != before:
                 wrong = f"{told}: the risk has the slope {(after - before) / 2} at alpha = {alpha}"
-            if not wrong and risk != d * claim.risk(d, N):
-                wrong = f"{told}: the risk is {risk}, and the claim says {d * claim.risk(d, N)}"
+            if not wrong and risk != d * claim.risk(*sizes):
+                wrong = f"{told}: the risk is {risk}, and the claim says {d * claim.risk(*sizes)}"
             laws = [Exponential(1)] * d
             found = random_covariance_risk(laws, laws, N, N)
             if not wrong and (found.frozen_query != (alpha,) * d or sum(found.risk) != risk):
                 wrong = f"{told}: theory.risk.random_covariance_risk differs"
+    wrong = wrong or _wrong_example(claim)
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "the slope and value of the risk, derived by pairings, in fractions; and theory.risk",
-        f"d in {DIMENSIONS}, N = M = 1, 2, 10, 1000 (both are rational of degree 1 in N)",
+        "the slope and value of the risk, derived by pairings, with letters for d and N = M, and in"
+        " fractions; and theory.risk",
+        f"every d and N; in fractions, and with the library, d in {DIMENSIONS}, N = M = 1, 2, 10,"
+        " 1000",
         counterexample=wrong,
     )
+
+
+def _wrong_example(claim: ExampleClaim) -> str:
+    """Compare with letters for d and N; all alpha_i are equal, by symmetry."""
+    (_, d, N) = field(["d", "N"], QQ)
+    alpha = claim.alpha(d, N)
+    # The risk is quadratic in alpha.
+    slope = (_exponential_risk(alpha + 1, d, 1 / N) - _exponential_risk(alpha - 1, d, 1 / N)) / 2
+    if slope != 0:
+        return f"letters for d and N: the risk has the slope {slope} at alpha = {alpha}"
+    risk, told = _exponential_risk(alpha, d, 1 / N), d * claim.risk(d, N)
+    return "" if risk == told else f"letters for d and N: the risk is {risk}, not {told}"
+
+
+def _exponential_risk(alpha: Any, d: Any, r: Any) -> Any:
+    """Average the derived risk for A = alpha I, S = I over independent exponential eigenvalues."""
+    lam, total = symmetric("Lambda"), 0 * d
+    values = {"A": identity() * scalar("alpha"), "L": lam, "Q": lam, "S": identity()}
+    for monomial, c in substitute(derive_risk(), values | {"f": Expression({})}).terms.items():
+        term, powers = 0 * d + 1, []
+        for factor, power in monomial:
+            if isinstance(factor, Scalar):
+                term *= {"alpha": alpha, "1/M": r, "d": d}[factor.name] ** power
+            else:
+                powers += [len(factor.word)] * power
+        total += term * _mean_of_sums(powers, d) * c.numerator / c.denominator
+    return total
+
+
+def _mean_of_sums(powers: Sequence[int], d: Any) -> Any:
+    """Return the mean of a product of at most two sums of lambda_i^k, with E lambda^k = k!."""
+    if len(powers) < 2:
+        return factorial(powers[0]) * d if powers else 1
+    one, other = powers
+    # The same eigenvalue, or two.
+    return factorial(one + other) * d + factorial(one) * factorial(other) * d * (d - 1)
 
 
 #: The risk from alpha_i, (m1, m2, m3)_i and r = 1/M, in letters or numbers.

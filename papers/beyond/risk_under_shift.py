@@ -29,6 +29,9 @@ TOLERANCE = 1e-10
 #: How many random problems the library is tried on.
 PROBLEMS = 10
 
+#: Where there are letters for the eigenvalues.
+DIMENSIONS = (1, 2, 3)
+
 
 class Shift(NamedTuple):
     """The letters: A, covariance L of the examples, tasks S, query Q, noise f, and r = 1/M."""
@@ -165,11 +168,11 @@ def _library_error(claim: RiskClaim, rng: np.random.Generator) -> float:
     return float(np.max(np.abs(np.subtract(found, parts))) / found.total)
 
 
-#: Lambda' from Lambda and N, in fractions.
-CovarianceClaim = Callable[[Sequence[Fraction], int], Sequence[Fraction]]
+#: Lambda' from Lambda and N, in fractions or letters.
+CovarianceClaim = Callable[[Sequence[Any], Any], Sequence[Any]]
 
 
-def _gamma(lam: Sequence[Fraction], N: int) -> Sequence[Fraction]:
+def _gamma(lam: Sequence[Any], N: Any) -> Sequence[Any]:
     return [x + (x + sum(lam)) / N for x in lam]
 
 
@@ -187,6 +190,9 @@ def _gamma(lam: Sequence[Fraction], N: int) -> Sequence[Fraction]:
         "Lambda + tr(Lambda) I/N": lambda lam, N: [x + sum(lam) / N for x in lam],
         "Gamma for N + 1": lambda lam, N: _gamma(lam, N + 1),
         "1 % more": lambda lam, N: [x * 101 / 100 for x in _gamma(lam, N)],
+        "Gamma for N = 1, 2 and 50 only": lambda lam, N: [
+            x * (1 + (N - 1) * (N - 2) * (N - 50)) for x in _gamma(lam, N)
+        ],
     },
     hypotheses=("A = Gamma^{-1}, the limit of training", "Q and S are positive definite"),
     depends_on=("beyond/risk-under-shift",),
@@ -198,10 +204,8 @@ def UNBIASED(claim: CovarianceClaim, rng: np.random.Generator) -> Evidence:
     for lam in ((1,), (1, 1), (1, 2), (3, 1, 7)):
         for N in (1, 2, 50):
             eigenvalues = [Fraction(x) for x in lam]
-            A = np.diag(np.array([1 / g for g in _gamma(eigenvalues, N)]))
             test = np.diag(np.array(claim(eigenvalues, N)))
-            units = np.diag(np.array([Fraction(1)] * len(lam)))
-            exact = evaluate(bias, {"A": A, "L": test, "S": units, "Q": units, "d": len(lam)})
+            exact = _bias_at(bias, eigenvalues, N, claim)
             trained = FlowProblem.fixed(np.diag(np.array(lam, float)), N).minimiser
             one = np.eye(len(lam))
             found = shifted_risk(trained, test.astype(float), one, 0.0, 1, query_covariance=one)
@@ -211,15 +215,36 @@ def UNBIASED(claim: CovarianceClaim, rng: np.random.Generator) -> Evidence:
                     f"Lambda = diag{lam}, N = {N}, Lambda' = {np.diag(test).astype(float)},"
                     f" Q = S = I: the bias is {float(exact):.4g} (theory.risk: {found.bias:.4g})"
                 )
+    for d in () if wrong else DIMENSIONS:
+        (_, *gens) = field([*(f"l{i}" for i in range(d)), "N"], sympy.QQ)
+        if not wrong and (exact := _bias_at(bias, gens[:-1], gens[-1], claim)) != 0:
+            wrong = f"d = {d}, Q = S = I, letters for Lambda and N: the bias is {exact}, not 0"
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "the bias of the formula in fractions, which is 0; then theory.risk.shifted_risk",
-        "diagonal Lambda, d = 1 to 3, N = 1, 2, 50; for all: A Lambda' = I only for A^{-1}",
+        "the bias of the formula as a rational function of Lambda and N, which is 0; in fractions,"
+        " and theory.risk.shifted_risk",
+        f"every diagonal Lambda and N, d in {DIMENSIONS}; the library for N = 1, 2, 50; no other"
+        " Lambda': A Lambda' = I only for A^{-1}",
         worst,
         TOLERANCE,
         wrong,
     )
+
+
+def _bias_at(bias: Expression, lam: Sequence[Any], N: Any, claim: CovarianceClaim) -> Any:
+    """Evaluate the bias for Q = S = I at the claim; the arithmetic is that of Lambda and N."""
+    d, zero = len(lam), 0 * lam[0]
+    values: dict[str, Any] = {"d": d}
+    for name, entries in (
+        ("A", [1 / g for g in _gamma(lam, N)]),
+        ("L", claim(lam, N)),
+        ("S", [zero + 1] * d),
+        ("Q", [zero + 1] * d),
+    ):
+        values[name] = np.full((d, d), zero, dtype=object)
+        values[name][np.diag_indices(d)] = entries
+    return evaluate(bias, values)
 
 
 class ScaledRisk(NamedTuple):
@@ -250,7 +275,7 @@ class ScaledRisk(NamedTuple):
 def SCALED(claim: ScaledRisk, rng: np.random.Generator) -> Evidence:
     """Evaluate the formula at A = Lambda^{-1}, 1/M = 0, with letters for the eigenvalues and c."""
     wrong = ""
-    for d in (1, 2, 3):
+    for d in DIMENSIONS:
         (rationals, *gens) = field([*(f"l{i}" for i in range(d)), "c"], sympy.QQ)
         *lam, c = gens
         values: dict[str, Any] = {"f": 0, "1/M": 0, "d": d}
@@ -273,7 +298,7 @@ def SCALED(claim: ScaledRisk, rng: np.random.Generator) -> Evidence:
         not wrong,
         Grade.PROVED,
         "the risk by pairings with A = Lambda^{-1} and 1/M = 0, as a polynomial",
-        "d in (1, 2, 3), every Lambda and c",
+        f"d in {DIMENSIONS}, every Lambda and c",
         counterexample=wrong,
     )
 

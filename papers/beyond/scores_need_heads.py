@@ -11,8 +11,9 @@ But the scores need the products x_i y_i: with d = 1, l_1 - l_2 has the matrix (
 times the unit matrix, of rank k. The difference of two logits of the second layer is a function of
 three columns after the first, two of which may hold a token of their own: its rank is at most
 3 H (a + 1) + 2. So no head of a second layer has l_1 - l_2 as a difference of logits unless that is
-k or more: the 2k heads of the two-layer network are of the right order, and with fewer, the softmax
-over components is left to the last feed-forward part. (This says nothing about approximations.)
+k or more: with fewer, the softmax over components is left to the last feed-forward part. What is
+bounded is H (a + 1), and not H: a few wide heads may do. The two-layer network has 2k heads with
+a = d: at d = 1 its H (a + 1) = 4k is of the right order. (This says nothing about approximations.)
 """
 
 from collections.abc import Callable
@@ -85,9 +86,11 @@ def _random_weights(heads: int, width: int, rng: np.random.Generator) -> LayerWe
 
 @statement(
     id="beyond/one-layer-brings-little-together",
-    title="Products x_i y_i need as many heads as there are examples, in one layer",
+    title="Products x_i y_i of k examples, in one layer, need heads H and their width a with"
+    " H (a + 1) >= k",
     source="ours; the architecture of pathak2023, Section 1.2",
-    latex=r"\mathrm{rank}\, \partial_{x_i} \partial_{y_j} \langle c, h_q \rangle \le H (a + 1)",
+    latex=r"\mathrm{rank}\, \partial_{x_i} \partial_{y_j} \langle c, h_q \rangle \le H (a + 1),"
+    r"\quad \mathrm{rank}\, \partial_{x_i} \partial_{y_j} \textstyle\sum_l x_l y_l = k",
     printed=RankClaim(),
     beyond=True,
     mutants={
@@ -98,13 +101,18 @@ def _random_weights(heads: int, width: int, rng: np.random.Generator) -> LayerWe
     hypotheses=("raw tokens before the layer", "softmax attention to earlier columns"),
 )
 def ONE_LAYER(claim: RankClaim, rng: np.random.Generator) -> Evidence:
-    """Count singular values of the mixed derivatives of random layers."""
+    """Count singular values of the mixed derivatives of random layers, and of the products."""
     counterexample = ""
+    products = mixed_derivatives(
+        lambda tokens: (tokens[::2] * tokens[1::2]).sum(),
+        torch.tensor(rng.normal(size=2 * EXAMPLES)),
+    )
+    if _rank(products) != EXAMPLES:
+        counterexample = f"sum_l x_l y_l has rank {_rank(products)}, not {EXAMPLES}"
     for heads, width in SIZES:
         bound = claim.factor * heads * (width + claim.extra)
         matrix = mixed_derivatives(*random_answer(heads, width, claim.layers, rng))
-        values = np.linalg.svd(matrix, compute_uv=False)
-        rank = int((values > NEGLIGIBLE * values[0]).sum())
+        rank = _rank(matrix)
         if rank > bound:
             counterexample = f"H = {heads}, a = {width}: rank {rank}, more than {bound:g}"
             break
@@ -115,6 +123,11 @@ def ONE_LAYER(claim: RankClaim, rng: np.random.Generator) -> Evidence:
         f"k = {EXAMPLES}, (H, a) in {SIZES}, random weights; the bound itself is proved above",
         counterexample=counterexample,
     )
+
+
+def _rank(matrix: Float[np.ndarray, "k k"]) -> int:
+    values = np.linalg.svd(matrix, compute_uv=False)
+    return int((values > NEGLIGIBLE * values[0]).sum())
 
 
 STATEMENTS = (ONE_LAYER,)

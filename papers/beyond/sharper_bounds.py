@@ -231,7 +231,8 @@ def WITHOUT_ROOT(claim: Threshold, rng: np.random.Generator) -> Evidence:
         Grade.PROVED,
         "tr(Gamma Lambda T Lambda T) <= |Gamma| |Lambda Theta|^2 by squares, in words; the largest"
         " l(0) / sigma^2 at 0.999 of the threshold (it must be < 0)",
-        f"every d, Lambda, N and Theta; {tried} starts, d <= 4, among them those that attain it",
+        f"the inequality for every d, Lambda, N and Theta; the claim, a number for each start, at"
+        f" {tried} of them, d <= 4, among them those that attain it",
         float(worst),
         0.0,
         counterexample,

@@ -13,7 +13,7 @@ G_j = sum_il gamma_ij x_il x_il': a step is a preconditioned ascent (Xu and Jord
 exactly where L is stationary on the simplex.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -71,6 +71,23 @@ class _Instance:
     prompts: PromptBatch
     mixture: RegressionMixture
 
+    def __str__(self) -> str:
+        """Print all numbers for k = d = 1, else the sizes."""
+        mixture, prompts = self.mixture, self.prompts
+        n, k = prompts.ys.shape
+        m, d = mixture.components.shape
+        sizes = f"n = {n}, k = {k}, d = {d}, m = {m}, sigma^2 = {mixture.noise_std**2:g}"
+        if k > 1 or d > 1:
+            return f"{sizes}, at random"
+        numbers = {
+            "x": prompts.examples.ravel(),
+            "y": prompts.ys.ravel(),
+            "pi": mixture.weights,
+            "w": mixture.components.ravel(),
+        }
+        told = (f"{name} = {_listed(values.tolist())}" for name, values in numbers.items())
+        return ", ".join((sizes, *told))
+
     def squares(self, w: arb_mat) -> Balls:
         """Return |y_i - X_i w_j|^2."""
         sums = []
@@ -125,8 +142,14 @@ class _Instance:
         return pi, arb_mat(components)
 
 
+def _listed(numbers: Iterable[arb | float]) -> str:
+    return f"({', '.join(f'{float(number):.4g}' for number in numbers)})"
+
+
 def _instances(rng: np.random.Generator) -> list[_Instance]:
-    found = []
+    # x = 1, y = 4 and -4, w = 2 and -2, sigma = 2: the residuals are 2 and 6.
+    prompts = PromptBatch(np.ones((2, 2, 1)), [[4.0], [-4.0]])
+    found = [_Instance(prompts, RegressionMixture([[2.0], [-2.0]], 2.0))]
     for n, k, d, m, variance in SIZES:
         truth = RegressionMixture.random(m, d, variance**0.5, rng)
         prompts = truth.sample_prompts(n, k, rng)
@@ -150,18 +173,27 @@ def _library_step(instance: _Instance) -> RegressionMixture:
 _CLAIM = Updates(lambda variance: variance)
 
 
+def _em_latex(variance: str) -> str:
+    """Algorithm 1, told this as the noise variance, and what its title says."""
+    return (
+        r"\gamma_{ij} \propto \pi_j \prod_l \phi\big((y_l^{(i)} - x_l^{(i)\top} w_j)/\sigma\big),"
+        rf"\ {variance} \text{{ the noise variance}} \Rightarrow"
+        r" L(\pi^{(t+1)}, w^{(t+1)}) \ge L(\pi^{(t)}, w^{(t)})"
+    )
+
+
 @statement(
     id="pathak2023/algorithm-1-likelihood",
     title="An iteration of Algorithm 1 never lowers the likelihood",
     source="Appendix C.2, Algorithm 1, with the noise variance that it requires",
-    latex=r"L(\pi^{(t+1)}, w^{(t+1)}) \ge L(\pi^{(t)}, w^{(t)}),\quad"
-    r" L = \sum_i \log \sum_j \pi_j \prod_l \phi\big((y_l^{(i)} - x_l^{(i)\top} w_j)/\sigma\big)",
+    latex=_em_latex(r"\sigma"),
     printed=replace(_CLAIM, scale=lambda variance: variance**2),
     correction=Correction(
         _CLAIM,
         "sigma is the noise level, as in eq. (2), and not the noise variance that Algorithm 1"
         " requires: phi((y - x'w)/sigma) divides by it.",
         Fault.SLIP,
+        latex=_em_latex(r"\sigma^2"),
     ),
     mutants={
         "no prior weights in gamma": replace(_CLAIM, prior=False),
@@ -189,8 +221,9 @@ def LIKELIHOOD(claim: Updates, rng: np.random.Generator) -> Evidence:
             gain = instance.log_likelihood(pi, w) - before
             if not gain > 0:
                 wrong = wrong or (
-                    f"{instance.prompts} and {instance.mixture}: the log-likelihood changes by"
-                    f" {float(gain.mid()):.3g}, from {float(before.mid()):.6g}"
+                    f"{instance}: gamma_1 is {_listed(instance.responsibilities(claim)[0])}, w goes"
+                    f" to {_listed(w.entries())}, and the log-likelihood, without its constant,"
+                    f" changes by {float(gain.mid()):.3g} from {float(before.mid()):.4g}"
                 )
             worst = max(worst, _off(instance, w))
     if not wrong and worst > TOLERANCE:
@@ -200,8 +233,8 @@ def LIKELIHOOD(claim: Updates, rng: np.random.Generator) -> Evidence:
         Grade.CERTIFIED,
         "the change of the log-likelihood in one iteration, in balls, is above 0; then the"
         " library's step against the balls",
-        f"every size, by the proof; tried: (n, k, d, m, sigma^2) in {SIZES}, each from a random"
-        " start and after 200 iterations",
+        "every size, by the proof; tried: x = 1, y = 4 and -4, and (n, k, d, m, sigma^2) in"
+        f" {SIZES}, each from a random start and after 200 iterations",
         worst,
         TOLERANCE,
         wrong,

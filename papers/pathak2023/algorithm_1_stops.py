@@ -1,9 +1,9 @@
 r"""When Algorithm 1 declares itself converged: the minimum over j' lets components jump.
 
-For n = 2 prompts of one example, x = (2, 1) and y = (2, -1), let w_1 = 3/5, the least squares of
-both, and w_2 = 41/15. Then r_i2^2 - r_i1^2 is the same for both prompts, so that no responsibility
-depends on the prompt, and both components go to 3/5, whatever pi and sigma are: the rule's value is
-0 at once, though w_2 has moved by 32/15. From a w_2 nearby they end within epsilon of each other,
+For n = 2 prompts of one example, x = (3, 1) and y = (2, -6), let w_1 = 0, the least squares of
+both, and w_2 = 3. Then r_i2^2 - r_i1^2 = 45 for both prompts, so that no responsibility
+depends on the prompt, and both components go to 0, whatever pi and sigma are: the rule's value is
+0 at once, though w_2 has moved by 3. From a w_2 nearby they end within epsilon of each other,
 where the likelihood is nearly stationary but no maximum: going on, they part. With j' = j the rule
 says what it should: |sigma^2 dL/dw_j| = |G_j (w_j(+) - w_j)| <= |G_j| epsilon.
 
@@ -29,8 +29,20 @@ Numbers = Sequence[Fraction]
 MoveClaim = Callable[[Numbers, Numbers], Fraction]
 
 #: The example of the module's docstring.
-XS, YS = (Fraction(2), Fraction(1)), (Fraction(2), Fraction(-1))
-BEFORE = (Fraction(3, 5), Fraction(41, 15))
+XS, YS = (Fraction(3), Fraction(1)), (Fraction(2), Fraction(-6))
+BEFORE = (Fraction(0), Fraction(3))
+
+#: M-steps with any responsibilities (x, y, w, gamma): to where |w_1| was, and nearly an exchange.
+_ONE, _HALF, _QUARTER = Fraction(1), Fraction(1, 2), Fraction(1, 4)
+SMALL = (
+    ((_ONE, _ONE), (-_ONE, -_ONE), (_ONE, -_ONE), ((_HALF, _HALF),) * 2),
+    (
+        (_ONE, _ONE),
+        (-_ONE, _ONE),
+        (_ONE, -_ONE),
+        ((3 * _QUARTER, _QUARTER), (_QUARTER, 3 * _QUARTER)),
+    ),
+)
 
 #: Random iterations that are looked at too, and the prompts of each.
 DRAWN, PROMPTS = 200, 4
@@ -60,14 +72,16 @@ def _backwards(before: Numbers, after: Numbers) -> Fraction:
     id="pathak2023/algorithm-1-stopping-rule",
     title="Where the stopping rule holds, the likelihood is stationary up to epsilon",
     source="Appendix C.2, the display after Algorithm 1",
-    latex=r"\max_j \min_{j'} \|w_j^{(t)} - w_{j'}^{(t-1)}\| \le \varepsilon \Rightarrow"
+    latex=r"\max_j \min_{j'} \|w_j^{(t)} - w_{j'}^{(t-1)}\|_2 \le \varepsilon \Rightarrow"
     r" \sigma^2 \|\nabla_{w_j} L(\pi^{(t-1)}, w^{(t-1)})\| \le \|G_j\| \varepsilon",
     printed=_nearest,
     correction=Correction[MoveClaim](
         _own,
         "j' = j: each component is compared with itself. Otherwise components may jump to where"
         " others were; two of them that meet can stop the algorithm at a saddle.",
-        Fault.FALSE,
+        Fault.AMBIGUOUS,
+        latex=r"\max_j \|w_j^{(t)} - w_j^{(t-1)}\|_2 \le \varepsilon \Rightarrow"
+        r" \sigma^2 \|\nabla_{w_j} L(\pi^{(t-1)}, w^{(t-1)})\| \le \|G_j\| \varepsilon",
     ),
     mutants={
         "the nearest one after, of each before": _backwards,
@@ -88,10 +102,11 @@ def STOPPING_RULE(claim: MoveClaim, rng: np.random.Generator) -> Evidence:
     ]
     if gaps[0] != gaps[1]:
         raise AssertionError("the responsibilities of the example depend on the prompt")
-    half = ((Fraction(1, 2),) * 2,) * 2
-    wrong = _wrong_iteration(claim, XS, YS, BEFORE, half)
+    wrong = _wrong_iteration(claim, XS, YS, BEFORE, ((_HALF, _HALF),) * 2)
     if wrong and claim(BEFORE, (BEFORE[0],) * 2) == 0:
         wrong = f"{wrong}; {_early_stop()}"
+    for step in SMALL:
+        wrong = wrong or _wrong_iteration(claim, *step)
     for _ in range(DRAWN):
         if wrong:
             break
@@ -106,8 +121,8 @@ def STOPPING_RULE(claim: MoveClaim, rng: np.random.Generator) -> Evidence:
         Grade.PROVED,
         "sigma^2 |dL/dw_j| / |G_j| against the claimed move of the iteration, exact rational"
         " numbers; in general it is |G_j (w_j(+) - w_j)| <= |G_j| |w_j(+) - w_j|",
-        f"every size, by this inequality; tried for d = 1, m = 2: the example, and {DRAWN} random"
-        f" M-steps on {PROMPTS} prompts with any responsibilities",
+        f"every size, by this inequality; tried for d = 1, m = 2: the example, {len(SMALL)} small"
+        f" M-steps, and {DRAWN} random ones on {PROMPTS} prompts with any responsibilities",
         counterexample=wrong,
     )
 
@@ -129,7 +144,8 @@ def _wrong_iteration(
     for j, (slope, curvature) in enumerate(zip(slopes, curvatures, strict=True), 1):
         if abs(slope) > curvature * move:
             return (
-                f"x = {_listed(xs)}, y = {_listed(ys)}: from w = {_listed(before)} to"
+                f"d = k = 1, x = {_listed(xs)}, y = {_listed(ys)}, gamma_i1 ="
+                f" {_listed([row[0] for row in gamma])}: from w = {_listed(before)} to"
                 f" {_listed(after)} the claimed move is {move}, but sigma^2 |dL/dw_{j}| is"
                 f" {abs(slope) / curvature} times |G_{j}|"
             )
@@ -140,15 +156,15 @@ def _listed(numbers: Numbers) -> str:
     return f"({', '.join(map(str, numbers))})"
 
 
-def _early_stop(sigma: float = 0.25, epsilon: float = 1e-3, offset: float = 2e-5) -> str:
-    """Run the example from a w_2 nearby, to the rule and beyond it."""
+def _early_stop(epsilon: float = 1e-3, offset: float = 1e-4) -> str:
+    """Run the example with sigma = 1 from a w_2 nearby, to the rule and beyond it."""
     xs, ys = np.array(XS, dtype=float), np.array(YS, dtype=float)
     pi, w = np.array([0.5, 0.5]), np.array(BEFORE, dtype=float)
     w[1] += offset
     trace: list[float] = []
     stopped = 0
     while len(trace) < 400:
-        a = pi * np.exp(-((ys[:, None] - xs[:, None] * w) ** 2) / (2 * sigma**2))
+        a = pi * np.exp(-((ys[:, None] - xs[:, None] * w) ** 2) / 2)
         trace.append(sum(log(value) for value in a.sum(axis=1)))
         gamma = a / a.sum(axis=1, keepdims=True)
         before, pi = w, gamma.mean(axis=0)
@@ -156,11 +172,13 @@ def _early_stop(sigma: float = 0.25, epsilon: float = 1e-3, offset: float = 2e-5
         move = max(min(abs(v - u) for u in before) for v in w)
         if not stopped and move <= epsilon:
             stopped = len(trace)
-            at_stop = trace[-1]
+    if not stopped:
+        raise AssertionError("the rule does not hold near the example")
     return (
-        f"with sigma = {sigma:g}, pi = (1/2, 1/2) and {offset:g} more of w_2, the rule for"
-        f" epsilon = {epsilon:g} holds after {stopped} iteration, from where the log-likelihood"
-        f" {at_stop:.4g} rises to {trace[-1]:.4g}, w = ({w[0]:.4f}, {w[1]:.4f})"
+        f"with sigma = 1, pi = (1/2, 1/2) and w_2 = {float(BEFORE[1]) + offset:g} at first, the"
+        f" rule for epsilon = {epsilon:g} holds after iteration {stopped}, where the log-likelihood"
+        f" is {trace[stopped]:.4g}; going on, it rises to {trace[-1]:.4g}, at w = ({w[0]:.4g},"
+        f" {w[1]:.4g})"
     )
 
 

@@ -204,6 +204,15 @@ def _first_of_ties(a: list[int]) -> list[Fraction]:
     return [Fraction(int(j == a.index(min(a)))) for j in range(len(a))]
 
 
+def _power(j: str) -> str:
+    misfit = rf"\sum_{{i=1}}^k (\langle w_{j}^*, x_i \rangle - y_i)^2"
+    return rf"\exp\Big(-\frac{{1}}{{2\sigma^2}} {misfit}\Big)"
+
+
+def _listed(values: Sequence[Fraction | int]) -> str:
+    return f"({', '.join(map(str, values))})"
+
+
 #: t = exp(-1/2 sigma^2) of sigma = 0.066: misfits are integers.
 SMALL = Fraction(1, 10**50)
 
@@ -212,14 +221,20 @@ SMALL = Fraction(1, 10**50)
     id="pathak2023/display-4-zero-noise",
     title="Without noise f*_pi is the mean over the components that fit best",
     source="Section 2, display (4), for the sigma = 0 that Section 1.1 allows",
-    latex=r"\lim_{\sigma \to 0} p_j = \mathbf{1}\{j \in M\} / |M|,\quad"
-    r" M = \mathop{\mathrm{arg\,min}}_j \sum_i r_{ij}^2",
+    latex=r"\hat w(P) := \frac{\sum_{j=1}^m w_j^* "
+    + _power("j")
+    + r"}{\sum_{\ell=1}^m "
+    + _power(r"\ell")
+    + r"},\quad \sigma \ge 0",
     printed=lambda a: None,
     correction=Correction[LimitClaim](
         _ties,
         "Display (4) divides by sigma^2 = 0. Its limit is the argmin of display (7), where ties are"
         " averaged; for noiseless labels M are the components that explain all examples.",
         Fault.GAP,
+        latex=r"\hat w(P) := \frac{1}{|M|} \sum_{j \in M} w_j^*,\quad"
+        r" M = \mathop{\mathrm{arg\,min}}_j \sum_{i=1}^k (\langle w_j^*, x_i \rangle"
+        r" - y_i)^2,\quad \sigma = 0",
     ),
     mutants={
         "the first minimiser": _first_of_ties,
@@ -242,9 +257,13 @@ def ZERO_NOISE(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
         p = [power / sum(powers) for power in powers]
         told = claim(a)
         if told is None:
-            wrong = wrong or f"m = 1, sigma = 0, misfit {a[0]}: exp(-{a[0]}/0); limit p_1 = 1"
+            wrong = wrong or (
+                f"m = 1, sigma = 0 and the misfit {a[0]} (as for k = 1, w_1 = x_1 = y_1 = 1):"
+                f" display (4) has exp(-{a[0]}/0), and p_1 = {p[0]} for all sigma > 0"
+            )
         elif not wrong and max(abs(x - y) for x, y in zip(p, told, strict=True)) > 2 * SMALL:
-            wrong = f"misfits {a}: p tends to {[float(x) for x in p]}, not to {told}"
+            limits = [x.limit_denominator(100) for x in p]
+            wrong = f"misfits {_listed(a)}: p tends to {_listed(limits)}, not to {_listed(told)}"
     for m in () if wrong else (2, 3):
         W, xs = rng.integers(-2, 3, (m, 1)), rng.integers(-2, 3, (20, 3, 1))
         ys = rng.integers(-2, 3, (20, 2))
@@ -254,7 +273,8 @@ def ZERO_NOISE(claim: LimitClaim, rng: np.random.Generator) -> Evidence:
             misfits = [int(np.sum((xs[i, :2] @ w - ys[i]) ** 2)) for w in W]
             told = claim(misfits)
             if not wrong and not np.allclose(found[i], np.array(told, dtype=float), atol=1e-14):
-                wrong = f"misfits {misfits}: theory has {found[i]}, the claim {told}"
+                claimed = _listed(told or [])
+                wrong = f"misfits {_listed(misfits)}: theory has {found[i]}, the claim {claimed}"
     return Evidence(
         not wrong,
         Grade.PROVED,

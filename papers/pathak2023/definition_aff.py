@@ -36,13 +36,18 @@ class Shapes:
 #: delta, delta', delta''.
 DELTAS = tuple(product((0, 1, 2), repeat=3))
 
+_FORMULA = (
+    r"H'_{k'':\ell'',i} = W H_{k:\ell,i} + W' H_{k':\ell',i} + b,\quad \ell = k + \delta,"
+    r"\ \ell' = k' + \delta',\ \ell'' = k'' + \delta'',\quad"
+)
+
 
 @statement(
     id="pathak2023/definition-aff",
     title="The definition of aff",
     source="Appendix B.1",
-    latex=r"H'_{k'':\ell'',i} = W H_{k:\ell,i} + W' H_{k':\ell',i} + b,\quad"
-    r" W \in \mathbf{R}^{\delta'' \times \delta},\ \ell = k + \delta",
+    latex=_FORMULA + r" W \in \mathbf{R}^{\delta'' \times \delta},"
+    r"\ W' \in \mathbf{R}^{\delta'' \times \delta'}",
     printed=Shapes(0, 0, 0, 0),
     correction=Correction(
         Shapes(),
@@ -50,6 +55,8 @@ DELTAS = tuple(product((0, 1, 2), repeat=3))
         " and W' is (delta'' + 1) x (delta' + 1). (Line 4 of the program, with W* in R^{m x d} and"
         " rows d + 1..2d, has these shapes.)",
         Fault.SLIP,
+        latex=_FORMULA + r" W \in \mathbf{R}^{(\delta'' + 1) \times (\delta + 1)},"
+        r"\ W' \in \mathbf{R}^{(\delta'' + 1) \times (\delta' + 1)}",
     ),
     mutants={
         "only the columns repaired": Shapes(rows=0, bias=0),
@@ -82,11 +89,11 @@ def _wrong_map(claim: Shapes, d1: int, d2: int, d3: int) -> str:
     for name, width, block in (("W", widths[0], d1 + 1), ("W'", widths[1], d2 + 1)):
         if width != block or rows != d3 + 1:
             return (
-                f"{at}: {name} is {rows} x {width}, and takes {block} rows to {d3 + 1}:"
-                " the product is not defined"
+                f"{at}: {name} is {rows} x {width}, and there are {block} row(s) to read and"
+                f" {d3 + 1} to write: it must be {d3 + 1} x {block}"
             )
     if len(b) != rows:
-        return f"{at}: b has {len(b)} entries, and is added to {rows} rows"
+        return f"{at}: b has {len(b)} entries, and there are {rows} row(s) to add it to"
     H = matrix_of(p, 2)
     arrays = (np.array(W), np.array(W2), np.array(b))
     try:

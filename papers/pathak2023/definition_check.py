@@ -51,9 +51,8 @@ class Case:
         return all(1 <= row <= self.p for row in rows)
 
     def __str__(self) -> str:
-        """Print the arguments."""
-        columns = "{" + ", ".join(map(str, sorted(self.columns))) + "}"
-        return f"p = {self.p}, q = {self.q}, rows {self.rows}, I = {columns}"
+        """Print the shape."""
+        return f"p = {self.p}, q = {self.q}"
 
 
 @dataclass(frozen=True)
@@ -78,23 +77,27 @@ def judge(
 ) -> str:
     """Return the first case in which the definition fails, by size; empty if there is none."""
     for case in cases:
-        H = matrix_of(case.p, case.q)
+        H, operator = matrix_of(case.p, case.q), make(case)
         try:
-            found = make(case)(H)
+            found = operator(H)
         except (OperatorError, ZeroDivisionError) as error:
             if claim.allowed(case):
-                return f"{case}: allowed, and not defined: {error}"
+                reasons = str(error).removeprefix(f"{operator}: ")
+                why = _wrong_entry(claim, case, H, None, tolerance) or reasons
+                return f"{case}: {operator} is allowed, and not defined: {why}"
             continue
         if not claim.allowed(case):
-            return f"{case}: excluded, and defined: {make(case)}"
+            return f"{case}: {operator} is excluded, and is defined"
         if wrong := _wrong_entry(claim, case, H, found, tolerance):
-            return f"{case}: {wrong}"
+            return f"{case}, {operator}: {wrong}"
     return ""
 
 
 def _wrong_entry(
     claim: Definition, case: Case, H: list[list[float]], found: Any, tolerance: float
 ) -> str:
+    """What is wrong with the entries that are read, written, and found (None: nowhere)."""
+
     def read(row: int, column: int) -> float:
         if not (case.fits(row) and 1 <= column <= case.q):
             raise _NoEntryError(f"H_({row}, {column}) is read, and does not exist")
@@ -106,10 +109,15 @@ def _wrong_entry(
         return str(error)
     if outside := [e for e in changed if not (case.fits(e[0]) and 1 <= e[1] <= case.q)]:
         return f"H'_{outside[0]} is written, and does not exist"
+    if found is None:
+        return ""
     for row, column in np.ndindex(case.p, case.q):
         told = changed.get((row + 1, column + 1), H[row][column])
         if abs(found[row, column] - told) > tolerance:
-            return f"H'_({row + 1}, {column + 1}) is {found[row, column]:g}, not {told:g}"
+            return (
+                f"H'_({row + 1}, {column + 1}) is {found[row, column] + 0.0:g}, not {told + 0.0:g},"
+                f" for H = ({'; '.join(', '.join(f'{x:g}' for x in numbers) for numbers in H)})"
+            )
     return ""
 
 
@@ -174,7 +182,7 @@ def cases_of(largest: int, num_rows: int) -> list[Case]:
     def every() -> Iterator[Case]:
         for p, q in shapes(largest):
             for rows in product(range(1, p + 2), repeat=num_rows):
-                for columns in {frozenset({1}), frozenset({q}), frozenset(range(1, q + 1))}:
-                    yield Case(p, q, rows, columns)
+                for last in dict.fromkeys(((1,), (q,), tuple(range(1, q + 1)))):
+                    yield Case(p, q, rows, frozenset(last))
 
     return list(every())

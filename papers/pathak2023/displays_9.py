@@ -9,7 +9,7 @@ old likewise, and a last RAW adds the difference to the target.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -28,22 +28,66 @@ from constructions.operators import (
 from papers.ledger import Correction, Evidence, Fault, Grade, Statement, statement
 from papers.pathak2023.illustration import difference
 
-#: The matrix: rows 1-2 are read, 2-3 written; row 4 holds ones, rows 5-8 are scratch.
-ROWS, COLUMNS, ONES, SCRATCH = 3, 4, 4, ((5, 6), (7, 8))
-SOURCE, TARGET = (1, 2), (2, 3)
-EYE, NOTHING = np.eye(2, dtype=int), np.zeros((2, 0), dtype=int)
-ALL_ONES = np.ones((2, 1), dtype=int)
-SCOPE = f"every real {ROWS} x {COLUMNS} matrix, every set I of its columns after the first"
+#: (delta + 1, q): one row of two columns first, then two rows, which overlap, of four.
+SIZES = ((1, 2), (2, 4))
+SCOPE = "every real 2 x 2 and 3 x 4 matrix, every set I of its columns after the first"
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operator on the matrix, with the set I and, for scaled_agg, its column and scale."""
+    """An operator on a matrix, with the set I and, for scaled_agg, its column and scale.
+
+    Rows 1..n are read and 2..n + 1 written, for n = delta + 1; then come a row of ones and twice n
+    scratch rows.
+
+    Parameters
+    ----------
+    operator
+        With k = 1, l = n and k' = 2.
+    n, q
+        Rows that are copied, and columns.
+    columns
+        I.
+    column, scale
+        Of scaled_agg.
+    """
 
     operator: Operator
+    n: int
+    q: int
     columns: Columns
-    column: int = COLUMNS
+    column: int = 2
     scale: sympy.Symbol | int = 1
+
+    @property
+    def source(self) -> tuple[int, ...]:
+        """Rows k..l."""
+        return tuple(range(1, self.n + 1))
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """Rows k'..k' + delta."""
+        return tuple(range(2, self.n + 2))
+
+    @property
+    def ones(self) -> int:
+        """The row of ones."""
+        return self.n + 2
+
+    def scratch(self, number: int) -> tuple[int, ...]:
+        """Scratch rows for new values (0) and old ones (1)."""
+        first = self.ones + 1 + number * self.n
+        return tuple(range(first, first + self.n))
+
+    @property
+    def eye(self) -> Matrix:
+        """I_{delta + 1}."""
+        return np.eye(self.n, dtype=int)
+
+    @property
+    def nothing(self) -> Matrix:
+        """What an empty set of rows is multiplied by."""
+        return np.zeros((self.n, 0), dtype=int)
 
 
 RawClaim = Callable[[Case], list[Raw]]
@@ -55,12 +99,12 @@ def _subsets(columns: range) -> Iterator[Columns]:
     return map(frozenset, chain.from_iterable(combinations(columns, n) for n in sizes))
 
 
-def _matrix() -> Matrix:
+def _matrix(case: Case) -> Matrix:
     """Symbols in the operator's rows, ones, and empty scratch rows."""
-    H = np.full((8, COLUMNS), sympy.Integer(0), dtype=object)
-    for row, column in np.ndindex(ROWS, COLUMNS):
+    H = np.full((3 * case.n + 2, case.q), sympy.Integer(0), dtype=object)
+    for row, column in np.ndindex(case.n + 1, case.q):
         H[row, column] = sympy.Symbol(f"h_{row + 1}{column + 1}", real=True)
-    H[ONES - 1] = sympy.Integer(1)
+    H[case.ones - 1] = sympy.Integer(1)
     return H
 
 
@@ -71,45 +115,52 @@ def _check(cases: list[Case], claim: RawClaim) -> Evidence:
 
 
 def _failure(case: Case, claim: RawClaim) -> str:
-    H = _matrix()
+    H, at = _matrix(case), f"{case.n + 1} x {case.q} matrix, {case.operator}"
     expected = case.operator(H)
     try:
         for raw in claim(case):
+            if ahead := [i for i, seen in raw.attended.items() if max(seen, default=0) >= i]:
+                i = min(ahead)
+                return f"{at}: pi({i}) holds {max(raw.attended[i])}, and must be in [{i} - 1]"
             H = raw(H)
+            H[H == 0] = sympy.Integer(0)  # the mean of no columns is the float 0.0
     except OperatorError as error:
-        return f"{case.operator}: {'; '.join(error.problems)}"
-    wrong = difference(H[:ROWS], expected[:ROWS])
-    return f"{case.operator}: {wrong}" if wrong else ""
+        return f"{at}: {'; '.join(error.problems)}"
+    wrong = difference(H[: case.n + 1], expected[: case.n + 1])
+    return f"{at}: {wrong}" if wrong else ""
 
 
 def _previous(columns: Columns) -> dict[int, Columns]:
     return {i: frozenset({i - 1}) for i in columns if i > 1}
 
 
-def _gather(rows: tuple[int, ...], into: int, attended: dict[int, Columns], scale: object) -> Raw:
-    """The scaled mean of rows over pi(i), into scratch; 0 where pi(i) is empty."""
-    return Raw("+", rows, (), SCRATCH[into], EYE * scale, NOTHING, EYE, attended)
+def _gather(case: Case, attended: dict[int, Columns], scale: object = 1) -> Raw:
+    """The scaled mean of the source over pi(i), into scratch; 0 where pi(i) is empty."""
+    eye, into = case.eye, case.scratch(0)
+    return Raw("+", case.source, (), into, eye * scale, case.nothing, eye, attended)
 
 
-def _select(rows: tuple[int, ...], into: int, columns: Columns) -> Raw:
+def _select(case: Case, rows: tuple[int, ...], into: int, columns: Columns) -> Raw:
     """The column's own rows times a 1 from the column before, into scratch; 0 elsewhere."""
-    return Raw("*", (ONES,), rows, SCRATCH[into], ALL_ONES, EYE, EYE, _previous(columns))
+    ones, eye = np.ones((case.n, 1), dtype=int), case.eye
+    return Raw("*", (case.ones,), rows, case.scratch(into), ones, eye, eye, _previous(columns))
 
 
-def _replace(old: bool = True, sign: int = 1) -> Raw:
+def _replace(case: Case, old: bool = True, sign: int = 1) -> Raw:
     """Target += new - old, from the scratch rows, in the column itself."""
-    own = TARGET + SCRATCH[0] + SCRATCH[1]
-    weights = np.hstack([EYE, sign * EYE, -EYE if old else 0 * EYE])
-    return Raw("+", (), own, TARGET, NOTHING, weights, EYE, {})
+    own, eye = case.target + case.scratch(0) + case.scratch(1), case.eye
+    weights = np.hstack([eye, sign * eye, -eye if old else 0 * eye])
+    return Raw("+", (), own, case.target, case.nothing, weights, eye, {})
 
 
 def _printed(case: Case, attended: dict[int, Columns], scale: object = 1) -> list[Raw]:
-    return [Raw("+", SOURCE, (), TARGET, EYE, NOTHING, EYE * scale, attended)]
+    eye = case.eye
+    return [Raw("+", case.source, (), case.target, eye, case.nothing, eye * scale, attended)]
 
 
 def _statement(
     letter: str,
-    latex: str,
+    latex: tuple[str, str],
     cases: list[Case],
     *,
     claims: tuple[RawClaim, RawClaim],
@@ -124,21 +175,27 @@ def _statement(
         id=f"pathak2023/display-9{letter}",
         title=f"Display (9{letter}): {cases[0].operator.name} as a RAW operator",
         source=f"Appendix B.3, display (9{letter}), and Lemma 1",
-        latex=latex,
+        latex=latex[0],
         printed=printed,
         mutants=mutants,
-        correction=Correction(corrected, text, Fault.GAP),
+        correction=Correction(corrected, text, Fault.GAP, latex[1]),
         hypotheses=("a row of ones", "zero scratch rows", "column 1 is not in I"),
     )(check)
 
 
-LATER = range(2, COLUMNS + 1)
-OVER = [Case(CopyOver(1, 2, 2, chosen), chosen) for chosen in _subsets(LATER)]
-DOWN = [Case(CopyDown(1, 2, 2, chosen), chosen) for chosen in _subsets(LATER)]
+def _later(q: int) -> range:
+    """The columns after the first."""
+    return range(2, q + 1)
+
+
+CHOICES = [(n, q, chosen) for n, q in SIZES for chosen in _subsets(_later(q))]
+OVER = [Case(CopyOver(1, 2, n, chosen), n, q, chosen) for n, q, chosen in CHOICES]
+DOWN = [Case(CopyDown(1, 2, n, chosen), n, q, chosen) for n, q, chosen in CHOICES]
 ALPHA = sympy.Symbol("alpha", real=True)
 AGGREGATE = [
-    Case(ScaledAgg(ALPHA, 1, 2, 2, column, chosen), chosen, column, ALPHA)
-    for column in LATER
+    Case(ScaledAgg(ALPHA, 1, n, 2, column, chosen), n, q, chosen, column, ALPHA)
+    for n, q in SIZES
+    for column in _later(q)
     for chosen in _subsets(range(1, column))
 ]
 
@@ -146,43 +203,71 @@ AGGREGATE = [
 def _copy_over(case: Case, erase: Columns | None = None) -> list[Raw]:
     columns = case.columns if erase is None else erase
     return [
-        _gather(SOURCE, 0, _previous(case.columns), 1),
-        _select(TARGET, 1, columns),
-        _replace(),
+        _gather(case, _previous(case.columns)),
+        _select(case, case.target, 1, columns),
+        _replace(case),
     ]
 
 
 def _copy_down(case: Case) -> list[Raw]:
-    return [_select(SOURCE, 0, case.columns), _select(TARGET, 1, case.columns), _replace()]
+    return [
+        _select(case, case.source, 0, case.columns),
+        _select(case, case.target, 1, case.columns),
+        _replace(case),
+    ]
 
 
 def _scaled_agg(case: Case, count: int | None = None) -> list[Raw]:
     size = len(case.columns) if count is None else count
     attended = {case.column: case.columns} if case.columns else {}
     return [
-        _gather(SOURCE, 0, attended, case.scale * size),
-        _select(TARGET, 1, frozenset({case.column})),
-        _replace(),
+        _gather(case, attended, case.scale * size),
+        _select(case, case.target, 1, frozenset({case.column})),
+        _replace(case),
     ]
 
 
+_OVER = r"\mathrm{copy\_over}(H; k, k', \ell, \mathcal{I}) "
+_DOWN = r"\mathrm{copy\_down}(H; k, k', \ell, \mathcal{I}) "
+_AGG = r"\mathrm{scaled\_agg}(H; \alpha, k, \ell, k', i, \mathcal{I}) "
+
+#: As corrected; S and S' are scratch rows, T the target, o the row of ones.
+_GATHERED = r"\mathrm{RAW}_\oplus(\cdot\,; [k, \ell], \emptyset, S, I_{\delta+1}, 0, "
+_SELECTED_OLD = (
+    r"\mathrm{RAW}_\otimes(\cdot\,; \{o\}, T, S', \mathbf{1}_{\delta+1},"
+    r" I_{\delta+1}, I_{\delta+1}, "
+)
+_ADDED = (
+    r",\quad R_3 = \mathrm{RAW}_\oplus(\cdot\,; \emptyset, T \cup S \cup S', T, 0,"
+    r" (I_{\delta+1}, I_{\delta+1}, -I_{\delta+1}), I_{\delta+1}, \emptyset),\quad"
+    r" T = [k', k'+\delta],\ H_o = \mathbf{1},\ H_S = H_{S'} = 0"
+)
+_PREVIOUS = r",\quad \pi_\mathcal{I}(i) = \{i - 1\} \text{ for } i \in \mathcal{I}"
+
 COPY_OVER = _statement(
     "a",
-    r"\mathrm{copy\_over}(H; k, k', \ell, \mathcal{I}) = \mathrm{RAW}_\oplus(H; [k, \ell],"
-    r" \emptyset, [k', k'+\delta], I_{\delta+1}, 0, I_{\delta+1}, \pi_\mathcal{I})",
+    (
+        _OVER + r"= \mathrm{RAW}_\oplus(H; [k, \ell], \emptyset, [k', k'+\delta], I_{\delta+1}, 0,"
+        r" I_{\delta+1}, \pi_\mathcal{I}),\quad \pi_\mathcal{I}(i) = \{i-1\} \text{ for } i \ge 2",
+        _OVER
+        + r"= R_3 R_2 R_1 H,\quad R_1 = "
+        + _GATHERED
+        + r"I_{\delta+1}, \pi_\mathcal{I}),\quad"
+        r" R_2 = " + _SELECTED_OLD + r"\pi_\mathcal{I})" + _ADDED + _PREVIOUS,
+    ),
     OVER,
-    claims=(lambda case: _printed(case, _previous(frozenset(LATER))), _copy_over),
+    claims=(lambda case: _printed(case, _previous(frozenset(_later(case.q)))), _copy_over),
     mutants={
         "pi_I restricted to I, but one RAW": lambda case: _printed(case, _previous(case.columns)),
-        "old values kept": lambda case: [*_copy_over(case)[:2], _replace(old=False)],
-        "old values erased everywhere": lambda case: _copy_over(case, frozenset(LATER)),
+        "old values kept": lambda case: [*_copy_over(case)[:2], _replace(case, old=False)],
+        "old values erased everywhere": lambda case: _copy_over(case, frozenset(_later(case.q))),
         "last row left behind": lambda case: [
-            _gather(SOURCE, 0, _previous(case.columns), np.diag([1, 0])),
+            _gather(case, _previous(case.columns), np.diag([1] * (case.n - 1) + [0])),
             *_copy_over(case)[1:],
         ],
-        "new values subtracted": lambda case: [*_copy_over(case)[:2], _replace(sign=-1)],
+        "new values subtracted": lambda case: [*_copy_over(case)[:2], _replace(case, sign=-1)],
         "pi(i) = {i}": lambda case: [
-            _gather(SOURCE, 0, {i: frozenset({i}) for i in case.columns}, 1),
+            _gather(case, {i: frozenset({i}) for i in case.columns}),
             *_copy_over(case)[1:],
         ],
     },
@@ -193,18 +278,27 @@ COPY_OVER = _statement(
 
 COPY_DOWN = _statement(
     "b",
-    r"\mathrm{copy\_down}(H; k, k', \ell, \mathcal{I}) = \mathrm{RAW}_\oplus(H; [k, \ell],"
-    r" \emptyset, [k', k'+\delta], I_{\delta+1}, 0, I_{\delta+1}, \pi'_\mathcal{I})",
+    (
+        _DOWN + r"= \mathrm{RAW}_\oplus(H; [k, \ell], \emptyset, [k', k'+\delta], I_{\delta+1}, 0,"
+        r" I_{\delta+1}, \pi'_\mathcal{I}),\quad \pi'_\mathcal{I}(i) = \{i\} \text{ for } i \in"
+        r" \mathcal{I}",
+        _DOWN + r"= R_3 R_2 R_1 H,\quad R_1 = \mathrm{RAW}_\otimes(\cdot\,; \{o\}, [k, \ell], S,"
+        r" \mathbf{1}_{\delta+1}, I_{\delta+1}, I_{\delta+1}, \pi_\mathcal{I}),\quad R_2 = "
+        + _SELECTED_OLD
+        + r"\pi_\mathcal{I})"
+        + _ADDED
+        + _PREVIOUS,
+    ),
     DOWN,
     claims=(lambda case: _printed(case, {i: frozenset({i}) for i in case.columns}), _copy_down),
     mutants={
         "from the previous column": lambda case: _printed(case, _previous(case.columns)),
         "own column by J, in every column": lambda case: [
-            Raw("+", (), SOURCE, TARGET, NOTHING, EYE, EYE, {})
+            Raw("+", (), case.source, case.target, case.nothing, case.eye, case.eye, {})
         ],
-        "old values kept": lambda case: [*_copy_down(case)[:2], _replace(old=False)],
+        "old values kept": lambda case: [*_copy_down(case)[:2], _replace(case, old=False)],
         "selected by a sum, not a product": lambda case: [
-            Raw("+", (ONES,), SOURCE, SCRATCH[0], ALL_ONES, EYE, EYE, _previous(case.columns)),
+            replace(_copy_down(case)[0], kind="+"),
             *_copy_down(case)[1:],
         ],
     },
@@ -215,9 +309,19 @@ COPY_DOWN = _statement(
 
 SCALED_AGG = _statement(
     "c",
-    r"\mathrm{scaled\_agg}(H; \alpha, k, \ell, k', i, \mathcal{I}) = \mathrm{RAW}_\oplus(H;"
-    r" [k, \ell], \emptyset, [k', k'+\delta], I_{\delta+1}, 0, \alpha I_{\delta+1},"
-    r" \pi''_{\mathcal{I}, i})",
+    (
+        _AGG + r"= \mathrm{RAW}_\oplus(H; [k, \ell], \emptyset, [k', k'+\delta], I_{\delta+1}, 0,"
+        r" \alpha I_{\delta+1}, \pi''_{\mathcal{I}, i}),\quad"
+        r" \pi''_{\mathcal{I}, i}(i) = \mathcal{I}",
+        _AGG
+        + r"= R_3 R_2 R_1 H,\quad R_1 = "
+        + _GATHERED
+        + r"\alpha |\mathcal{I}|\, I_{\delta+1}, \pi''_{\mathcal{I}, i}),\quad R_2 = "
+        + _SELECTED_OLD
+        + r"\pi_{\{i\}})"
+        + _ADDED
+        + r",\quad \pi''_{\mathcal{I}, i}(i) = \mathcal{I},\ \pi_{\{i\}}(i) = \{i - 1\}",
+    ),
     AGGREGATE,
     claims=(
         lambda case: _printed(case, {case.column: case.columns}, case.scale),
@@ -229,7 +333,7 @@ SCALED_AGG = _statement(
         "factor |I|, but one RAW": lambda case: _printed(
             case, {case.column: case.columns}, case.scale * len(case.columns)
         ),
-        "old values kept": lambda case: [*_scaled_agg(case)[:2], _replace(old=False)],
+        "old values kept": lambda case: [*_scaled_agg(case)[:2], _replace(case, old=False)],
     },
     text="RAW takes the mean over pi(i): the factor is alpha |I|, not alpha; and two more RAW "
     "operators keep the other columns as they are.",

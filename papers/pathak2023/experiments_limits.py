@@ -53,12 +53,13 @@ def _moved(w: Sequence[Any], epsilon: Any) -> tuple[Any, ...]:
 
 
 def _wrong_law(
-    claim: LawClaim, none: int, size: Callable[[Sequence[Any], Sequence[Any]], Any]
+    claim: LawClaim, none: int, name: str, size: Callable[[Sequence[Any], Sequence[Any]], Any]
 ) -> str:
     """Compare with what the paper says of its law.
 
     Without a shift it is pi. Otherwise it has the weight 1/m at one place for each component, whose
-    `size`, from the component and the place, is the square of the parameter.
+    `size`, from the component and the place, is the square of the parameter, `name`. Where a claim
+    fails it is told with the components of `_sign`.
     """
     t = sp.Symbol("t", positive=True)
     for m, d in product((2, 3), (1, 2, 3)):
@@ -67,15 +68,36 @@ def _wrong_law(
         for weight, place in claim(W, none):
             mass[place] += weight
         if mass != Counter({w: Fraction(1, m) for w in W}):
-            shown = [str(weight) for weight in mass.values()]
+            numbers = {x: _sign(j) for j, w in enumerate(W, 1) for x in w}
+            shown = ", ".join(f"{mass[at]} at {_in_numbers(at, numbers)}" for at in mass)
             return (
-                f"m = {m}, d = {d}: without a shift the masses are {shown}, those of pi 1/{m} each"
+                f"m = {m}, d = {d}, {_components(m, d)}, {name} = {none}: the masses are {shown},"
+                f" and pi has 1/{m} at each w_j"
             )
         for w, (weight, place) in zip(W, claim(W, t), strict=True):
             found = sp.simplify(size(w, place))
             if weight != Fraction(1, m) or sp.simplify(found - t**2) != 0:
-                return f"m = {m}, d = {d}: the weight {weight}, and {found} where t^2 is said"
+                numbers = {x: _sign(j) for j, row in enumerate(W, 1) for x in row} | {t: 2}
+                return (
+                    f"m = {m}, d = {d}, {_components(m, d)}, {name} = 2: w_1 goes to"
+                    f" {_in_numbers(place, numbers)} with the weight {weight}: the square is"
+                    f" {sp.sympify(found).subs(numbers)}, not 4"
+                )
     return ""
+
+
+def _sign(j: int) -> int:
+    """Every entry of w_j, so that |w_j| = sqrt(d): 1, -1, 1, ..."""
+    return 1 if j % 2 else -1
+
+
+def _components(m: int, d: int) -> str:
+    return ", ".join(f"w_{j} = {_in_numbers((_sign(j),) * d, {})}" for j in range(1, m + 1))
+
+
+def _in_numbers(place: Sequence[Any], numbers: dict[Any, int]) -> str:
+    told = ", ".join(str(sp.sympify(x).subs(numbers)) for x in place)
+    return told if len(place) == 1 else f"({told})"
 
 
 _SLIP = "the sum over i is of a term in j, the same for all i; the sum is over j"
@@ -87,7 +109,12 @@ _SLIP = "the sum over i is of a term in j, the same for all i; the sum is over j
     source="Section 3.4, weight scaling",
     latex=r"\pi_\alpha^{\mathrm{scale}} := \frac1m \sum_{i=1}^m \delta_{\alpha w_j^*}",
     printed=_first(_scaled),
-    correction=Correction[LawClaim](_each(_scaled), _SLIP, Fault.SLIP),
+    correction=Correction[LawClaim](
+        _each(_scaled),
+        _SLIP,
+        Fault.SLIP,
+        latex=r"\pi_\alpha^{\mathrm{scale}} := \frac1m \sum_{j=1}^m \delta_{\alpha w_j^*}",
+    ),
     mutants={
         "alpha^2": _each(lambda w, alpha: _scaled(w, alpha**2)),
         "weights 1/(m + 1)": lambda W, a: [(Fraction(1, len(W) + 1), _scaled(w, a)) for w in W],
@@ -101,7 +128,7 @@ def SCALING_LAW(claim: LawClaim, rng: np.random.Generator) -> Evidence:
     def size(w: Sequence[Any], place: Sequence[Any]) -> Any:
         return sum(x**2 for x in place) / sum(x**2 for x in w)
 
-    return _law_evidence(_wrong_law(claim, 1, size), "|alpha w_j|^2 / |w_j|^2 = alpha^2")
+    return _law_evidence(_wrong_law(claim, 1, "alpha", size), "|alpha w_j|^2 / |w_j|^2 = alpha^2")
 
 
 @statement(
@@ -111,7 +138,13 @@ def SCALING_LAW(claim: LawClaim, rng: np.random.Generator) -> Evidence:
     latex=r"\pi_\varepsilon^{\mathrm{add}} := \frac1m \sum_{i=1}^m \delta_{w_j(\varepsilon)},"
     r" \quad w_j(\varepsilon) := w_j^* + \frac{\varepsilon}{\sqrt d} \mathbf{1}_d",
     printed=_first(_moved),
-    correction=Correction[LawClaim](_each(_moved), _SLIP, Fault.SLIP),
+    correction=Correction[LawClaim](
+        _each(_moved),
+        _SLIP,
+        Fault.SLIP,
+        latex=r"\pi_\varepsilon^{\mathrm{add}} := \frac1m \sum_{j=1}^m \delta_{w_j(\varepsilon)},"
+        r" \quad w_j(\varepsilon) := w_j^* + \frac{\varepsilon}{\sqrt d} \mathbf{1}_d",
+    ),
     mutants={
         "without sqrt(d)": _each(lambda w, epsilon: tuple(x + epsilon for x in w)),
         "d for sqrt(d)": _each(lambda w, epsilon: tuple(x + epsilon / len(w) for x in w)),
@@ -125,7 +158,9 @@ def SHIFT_LAW(claim: LawClaim, rng: np.random.Generator) -> Evidence:
     def size(w: Sequence[Any], place: Sequence[Any]) -> Any:
         return sum((x - y) ** 2 for x, y in zip(place, w, strict=True))
 
-    return _law_evidence(_wrong_law(claim, 0, size), "|w_j(epsilon) - w_j|^2 = epsilon^2")
+    return _law_evidence(
+        _wrong_law(claim, 0, "epsilon", size), "|w_j(epsilon) - w_j|^2 = epsilon^2"
+    )
 
 
 def _law_evidence(wrong: str, compared: str) -> Evidence:
@@ -253,7 +288,7 @@ _SHIFT = LimitClaim(lambda W, e: _within(W, e, Fraction(1, 2)), lambda e: e**2)
 @statement(
     id="pathak2023/figure-9",
     title="Under a weight shift of at most half the distance of components, the posterior mean"
-    " keeps the error epsilon^2/d",
+    " keeps the error epsilon^2 (epsilon^2/d in the figure's units)",
     source="ours; Figure 9",
     latex=r"\lim_{k\to\infty} \mathbf{E}(f^*_\pi(P) - \langle w(\varepsilon), x_{k+1}\rangle)^2"
     r" = \varepsilon^2,\quad 2\varepsilon \le \min_{i \ne j} |w_i - w_j|",

@@ -11,6 +11,9 @@ s = |a|^2, which is kappa^2 |D|^2 times a chi-square of k degrees of freedom,
     log p_1/p_2 ~ N(-rho s / (2 sigma^2), s / sigma^2 + kappa^2 |c_perp|^2 s / (4 sigma^4)),
 
 and the error kappa^2 |p_1 D + w_2 - w'|^2 is an integral in two dimensions, with no prompts.
+Given a the examples are independent, and the log-odds of each are affine in Gaussians. That is
+checked with symbols, for D = (delta, 0) and c = (rho delta, g): all others are rotations of these,
+for every d.
 
 Covariate scaling (w' = w_j) changes no posterior given the prompt, so that f_pi stays optimal
 (`pathak2023/display-4-optimal`): that is why it "is less sensitive". It is even easier: the curve
@@ -117,8 +120,8 @@ class LogOddsClaim:
         Of the chi-square, from k.
     """
 
-    mean: Callable[[float, Any, float], Any]
-    variance: Callable[[float, Any, float, float], Any]
+    mean: Callable[[Any, Any, Any], Any]
+    variance: Callable[[Any, Any, Any, Any], Any]
     degrees: Callable[[int], float]
 
 
@@ -165,21 +168,56 @@ def two_component_excess(
     return kappa**2 * total / len(law.regressors)
 
 
+def _conditional_law(claim: LogOddsClaim) -> str:
+    """Compare the law of one example's log-odds, given a = <D, x>, with the claim, in letters.
+
+    With x = (a / delta, kappa z), z and e standard normal, the log-odds must be affine in z and e,
+    and have the claim's mean and variance for s = a^2. Examples are independent: both must add up.
+    """
+    sigma, kappa, delta, s, t = sp.symbols("sigma kappa delta s t", positive=True)
+    rho, g, a, e, z = sp.symbols("rho g a e z", real=True)
+    D, c = sp.Matrix([delta, 0]), sp.Matrix([rho * delta, g])
+    w = sp.Matrix(sp.symbols("w1:3", real=True))
+    w1, w2 = w + (c + D) / 2, w + (c - D) / 2
+    x = sp.Matrix([a / delta, kappa * z])
+    y = w.dot(x) + sigma * e
+    exponents = ((y - w2.dot(x)) ** 2 - (y - w1.dot(x)) ** 2) / (2 * sigma**2)
+    odds = sp.Poly(sp.expand(exponents), e, z)
+    slopes = [odds.coeff_monomial(letter) for letter in (e, z)]
+    found = {"mean": odds.coeff_monomial(1), "variance": slopes[0] ** 2 + slopes[1] ** 2}
+    laws: dict[str, Callable[[Any], Any]] = {
+        "mean": lambda s: claim.mean(rho, s, sigma),
+        "variance": lambda s: claim.variance(g**2, s, kappa, sigma),
+    }
+    at = {sigma: 3, kappa: 2, rho: 1, g: 5, a: 1, delta: 1}
+    for name, law in laws.items():
+        if sp.expand(found[name] - law(a**2)) != 0:
+            told, exact = (
+                sp.N(sp.sympify(value).subs(at), 6) for value in (law(a**2), found[name])
+            )
+            return f"{at}: the {name} of the log-odds is {exact}, and the claim gives {told}"
+        if sp.expand(law(s + t) - law(s) - law(t)) != 0:
+            return f"the {name} of two examples is not the sum of those of each"
+    return f"the log-odds are not affine: {odds}" if odds.total_degree() > 1 else ""
+
+
 #: Two components that are hard to tell apart, and what the prompts are made of: kappa, alpha, a
-#: vector that is added, k.
+#: vector that is added, k, sigma.
 PAIR = np.array([[0.9, 0.2, 0.0], [0.1, 0.6, 0.3]])
 SHIFTS = (
-    (1.0, 1.0, (0.0, 0.0, 0.0), 2),
-    (2.0, 1.0, (0.0, 0.0, 0.0), 1),
-    (0.5, 1.0, (0.0, 0.0, 0.0), 9),
-    (1.0, 3.0, (0.0, 0.0, 0.0), 1),
-    (1.0, 1.0, (1.0, 2.0, -2.0), 3),
-    (3.0, 0.5, (0.3, 0.6, 0.6), 1),
+    (1.0, 1.0, (0.0, 0.0, 0.0), 2, 0.8),
+    (2.0, 1.0, (0.0, 0.0, 0.0), 1, 0.3),
+    (0.5, 1.0, (0.0, 0.0, 0.0), 9, 0.8),
+    (1.0, 3.0, (0.0, 0.0, 0.0), 1, 2.5),
+    (1.0, 1.0, (1.0, 2.0, -2.0), 3, 2.5),
+    (3.0, 0.5, (0.3, 0.6, 0.6), 1, 0.8),
 )
 
 #: Standard errors that a right formula may be off.
 Z_LIMIT = largest_z(len(SHIFTS))
 PROMPTS = 20_000
+
+#: The noise of Figure 7.
 SIGMA = 0.8
 
 
@@ -201,17 +239,35 @@ SIGMA = 0.8
         "sigma for sigma^2": replace(LOG_ODDS, mean=lambda rho, s, sigma: -rho * s / (2 * sigma)),
         "kappa forgotten": replace(
             LOG_ODDS,
-            variance=lambda c, s, kappa, sigma: LOG_ODDS.variance(c, s, 1.0, sigma),
+            variance=lambda c, s, kappa, sigma: LOG_ODDS.variance(c, s, 1, sigma),
+        ),
+        "1.6 sigma for 2 sigma^2": replace(
+            LOG_ODDS, mean=lambda rho, s, sigma: -rho * s / (sp.Rational(8, 5) * sigma)
+        ),
+        "2.56 sigma^2 for 4 sigma^4": replace(
+            LOG_ODDS,
+            variance=lambda c, s, kappa, sigma: (
+                s / sigma**2 + kappa**2 * c * s / (sp.Rational(64, 25) * sigma**2)
+            ),
+        ),
+        "a mean 1 % off": replace(
+            LOG_ODDS, mean=lambda *given: sp.Rational(101, 100) * LOG_ODDS.mean(*given)
+        ),
+        "a variance 1 % off": replace(
+            LOG_ODDS, variance=lambda *given: sp.Rational(101, 100) * LOG_ODDS.variance(*given)
         ),
     },
     hypotheses=("m = 2, equal weights, w_1 != w_2", "k >= 1", "sigma > 0"),
 )
 def SHIFTED(claim: LogOddsClaim, rng: np.random.Generator) -> Evidence:
-    """Average theory's answers over prompts, with the prior mean's, whose error is known."""
-    mixture, centre = RegressionMixture(PAIR, SIGMA), PAIR.mean(axis=0)
-    worst, wrong = 0.0, ""
-    for kappa, alpha, added, k in SHIFTS:
-        law = PromptLaw(alpha * PAIR + np.array(added), kappa, SIGMA, k)
+    """Derive the law with symbols; then the integral against theory's answers to drawn prompts.
+
+    Their average is taken with the prior mean's, whose error is known.
+    """
+    centre, worst, wrong = PAIR.mean(axis=0), 0.0, _conditional_law(claim)
+    for kappa, alpha, added, k, sigma in () if wrong else SHIFTS:
+        mixture = RegressionMixture(PAIR, sigma)
+        law = PromptLaw(alpha * PAIR + np.array(added), kappa, sigma, k)
         prompts, exact = law.sample(PROMPTS, rng)
         errors = (mixture.posterior_mean(prompts) - exact[:, -1]) ** 2
         errors -= (prompts.queries @ centre - exact[:, -1]) ** 2
@@ -222,14 +278,16 @@ def SHIFTED(claim: LogOddsClaim, rng: np.random.Generator) -> Evidence:
         worst = max(worst, z)
         if not wrong and not z <= Z_LIMIT:
             wrong = (
-                f"kappa = {kappa}, alpha = {alpha}, {added} added, k = {k}: the mean error is"
-                f" {mean:.4f} +- {error:.4f}, and the claim gives {expected:.4f}"
+                f"kappa = {kappa}, alpha = {alpha}, {added} added, k = {k}, sigma = {sigma}: the"
+                f" mean error is {mean:.4f} +- {error:.4f}, and the claim gives {expected:.4f}"
             )
     return Evidence(
         not wrong,
         Grade.SAMPLED,
-        f"{PROMPTS} prompts each; every mutant is 8 standard errors away at some shift",
-        f"w_1, w_2 = {PAIR.tolist()}, sigma = {SIGMA}, (kappa, alpha, added, k) in {SHIFTS}",
+        f"the law given s with symbols; the integral: {PROMPTS} prompts each, and k + 1 degrees are"
+        " 8 standard errors away at some shift",
+        f"the law: everything; the integral: w_1, w_2 = {PAIR.tolist()},"
+        f" (kappa, alpha, added, k, sigma) in {SHIFTS}",
         worst,
         Z_LIMIT,
         wrong,

@@ -16,8 +16,8 @@ import sympy as sp
 
 from papers.ledger import Correction, Evidence, Fault, Grade, Statement, statement
 
-#: (d, m, k): that of the figure first (it has no d), then the edges.
-SIZES = ((2, 3, 2), *product((1, 2), (1, 2), (1, 3)))
+#: (d, m, k): the edges, smallest first, and that of the figure (which has no d).
+SIZES = (*product((1, 2), (1, 2), (1, 3)), (2, 3, 2))
 
 #: Values by index (i, j), (j,) or (), from 1.
 Values = Mapping[tuple[int, ...], Any]
@@ -94,14 +94,29 @@ def _wrong(claim: LevelClaim, inputs: Inputs, expected: LevelClaim) -> str:
         found, right = claim(circuit, given), expected(circuit, given)
         at = f"d = {circuit.d}, m = {circuit.m}, k = {circuit.k}"
         for index in right:
+            told = right[index]
             if index not in found:
-                return f"{at}: the value {index} is used, and not defined"
-            if _differ(found[index], right[index]):
-                return f"{at}: the value {index} is {found[index]}, not {right[index]}"
+                return f"{at}: {_name(index)} is used, and not defined: {told}{_at(told)}"
+            if _differ(found[index], told):
+                pair = found[index], told
+                return f"{at}: {_name(index)} is {pair[0]}, not {told}{_at(*pair)}"
         extra = sorted(set(found) - set(right))
         if extra:
-            return f"{at}: the values {extra} have no place"
+            return f"{at}: {', '.join(map(_name, extra))} should not be there"
     return ""
+
+
+def _name(index: tuple[int, ...]) -> str:
+    return f"the value ({', '.join(map(str, index))})" if index else "the answer"
+
+
+def _at(*values: Any) -> str:
+    """The values at small distinct integers, where there are symbols."""
+    formulas = [sp.sympify(value) for value in values]
+    symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
+    at = {symbol: value for value, symbol in enumerate(symbols, start=2)}
+    where = ", ".join(f"{symbol} = {value}" for symbol, value in at.items())
+    return f"; at {where}: {', not '.join(str(formula.subs(at)) for formula in formulas)}"
 
 
 def _differ(found: Any, right: Any) -> bool:
@@ -184,16 +199,19 @@ _RESIDUAL_MUTANTS: dict[str, LevelClaim] = {
     ),
 }
 
+_DISPLAY_5 = r"r_{ij} = \langle w_j^*, x_i \rangle - y_i \mathbf{1}\{i \ne k + 1\},\quad "
+
 RESIDUALS = _level(
     "display-5",
     "The residuals r_ij, and those of the query, <w_j, x_{k+1}>",
     "Section 2, display (5)",
-    r"r_{ij} = \langle w_j^*, x_i\rangle - y_i \mathbf{1}\{i \ne k + 1\},\ i \in [k],\ j \in [m]",
+    _DISPLAY_5 + r"i \in [k],\ j \in [m]",
     printed=lambda c, _: _residuals(c, c.examples, _before_query(c)),
     correction=Correction[LevelClaim](
         lambda c, _: _residuals(c, rows_of(c), _before_query(c)),
         "i in [k + 1]: the final layer uses r_{k+1,j}, and the indicator has no other purpose.",
         Fault.SLIP,
+        latex=_DISPLAY_5 + r"i \in [k + 1],\ j \in [m]",
     ),
     mutants=_RESIDUAL_MUTANTS,
     inputs=lambda c: {},

@@ -28,6 +28,14 @@ def _dot(w: Sequence[Any], x: Sequence[Any]) -> Any:
     return sum(a * b for a, b in zip(w, x, strict=True))
 
 
+def _vector(v: Vector) -> str:
+    return str(v[0]) if len(v) == 1 else f"({', '.join(map(str, v))})"
+
+
+def _named(letter: str, vectors: Sequence[Vector]) -> str:
+    return ", ".join(f"{letter}_{i} = {_vector(v)}" for i, v in enumerate(vectors, start=1))
+
+
 @statement(
     id="pathak2023/section-1-components",
     title="The simplest components are linear: f_i(x) = <w_i, x>",
@@ -38,6 +46,7 @@ def _dot(w: Sequence[Any], x: Sequence[Any]) -> Any:
         lambda i, W, x, xs: _dot(W[i - 1], x),
         "<w_i, x>: i numbers components, and x_i would be the i-th example of a batch.",
         Fault.SLIP,
+        latex=r"f_i^*(x) = \langle w_i^*, x \rangle",
     ),
     mutants={
         "the first component": lambda i, W, x, xs: _dot(W[0], x),
@@ -49,18 +58,26 @@ def _dot(w: Sequence[Any], x: Sequence[Any]) -> Any:
 def COMPONENTS(claim: ComponentClaim, rng: np.random.Generator) -> Evidence:
     """Compare with the mean label of an example (x, y) of subpopulation i, in integers."""
     wrong = ""
+    given: list[tuple[list[list[int]], list[int], list[list[int]]]] = [
+        ([[1]], [1], [[2]]),
+        ([[1], [2]], [1], [[2], [3]]),
+    ]
     for d, m, k in product((1, 2), (1, 3), (1, 2)):
         W, x, xs = (rng.integers(1, 9, shape).tolist() for shape in ((m, d), (1, d), (k, d)))
-        for i in range(1, m + 1):
-            told = claim(i, W, x[0], [[-a for a in other] for other in xs])
-            expected = int(np.dot(W[i - 1], x[0]))
+        given.append((W, x[0], [[-a for a in other] for other in xs]))
+    for W, x, xs in given:
+        for i in range(1, len(W) + 1):
+            told, expected = claim(i, W, x, xs), int(np.dot(W[i - 1], x))
             if not wrong and told != expected:
-                wrong = f"w = {W}, x = {x[0]}: f_{i}(x) is {expected}, not {told}"
+                wrong = (
+                    f"{_named('w', W)}, x = {_vector(x)}, examples {_named('x', xs)}:"
+                    f" f_{i}(x) is {expected}, not {told}"
+                )
     return Evidence(
         not wrong,
         Grade.PROVED,
         "the claim in integers against W x",
-        "d in (1, 2), m in (1, 3), batches of 1 and 2",
+        "d in (1, 2), m in (1, 2, 3), batches of 1 and 2",
         counterexample=wrong,
     )
 
@@ -277,6 +294,7 @@ def _apart(draws: list[Draw], answers: list[Fraction]) -> set[Fraction]:
         "The expectation is over P and y_{k+1}, which is no part of P as Section 1.1 defines it"
         " and depends on it through w.",
         Fault.AMBIGUOUS,
+        latex=r"\mathrm{MSE}(f) := \mathbf{E}_{(P, y_{k+1})} [(f(P) - y_{k+1})^2]",
     ),
     mutants={
         "label and prompt independent": _apart,
@@ -287,26 +305,33 @@ def _apart(draws: list[Draw], answers: list[Fraction]) -> set[Fraction]:
     depends_on=("pathak2023/display-2",),
 )
 def ERROR(claim: ErrorClaim, rng: np.random.Generator) -> Evidence:
-    """Enumerate a small model: w, x_i and noise are -1 or 1; f(P) = x_1 y_1 x_2 / 2."""
+    """Enumerate a small model: w, x_i, noise are -1 or 1; f(P) = 0 or x_1 y_1 x_2 / 2."""
     signs = (-1, 1)
     draws = [
         ((x, w * x + e, q), w * q + g, Fraction(1, 32))
         for w, x, e, q, g in product(signs, repeat=5)
     ]
-    answers = [Fraction(x * y * q, 2) for (x, y, q), _, _ in draws]
-    told = claim(draws, answers)
-    # f - y_2 = x_2 (x_1 y_1 / 2 - w) - e_2: the variance 1 of e_2, and 1/4 of a label's noise in f
-    # with a bias of 1/2.
-    expected = 1 + Fraction(1, 4) + Fraction(1, 4)
-    wrong = "" if told == {expected} else (
-        f"d = k = 1, w, x and noise of -1 or 1, f(P) = x_1 y_1 x_2/2: the error is {expected},"
-        f" not {', '.join(map(str, sorted(told)))}"
-    )  # fmt: skip
+    wrong = ""
+    # Of f = 0: w x_2 and the noise e_2 have the variance 1 each. Of the other: f - y_2 =
+    # x_2 (x_1 y_1 / 2 - w) - e_2, the variance 1 of e_2, and 1/4 of a label's noise in f with a
+    # bias of 1/2.
+    for name, factor, expected in (
+        ("0", Fraction(0), Fraction(2)),
+        ("x_1 y_1 x_2/2", Fraction(1, 2), 1 + Fraction(1, 4) + Fraction(1, 4)),
+    ):
+        told = claim(draws, [factor * x * y * q for (x, y, q), _, _ in draws])
+        if not wrong and told != {expected}:
+            by_label = ", depending on y_2" if len(told) > 1 else ""
+            wrong = (
+                f"d = k = 1, w, x and noise of -1 or 1, f(P) = {name}: the error"
+                f" E (f(P) - y_2)^2 is {expected}, not {' or '.join(map(str, sorted(told)))}"
+                f"{by_label}"
+            )
     return Evidence(
         not wrong,
         Grade.PROVED,
         "the error in an enumerated model against variance and bias by hand",
-        "32 draws, exact",
+        "32 draws and two f, exact",
         counterexample=wrong,
     )
 

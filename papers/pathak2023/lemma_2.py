@@ -80,12 +80,20 @@ ROUTE_MUTANTS: dict[str, RouteClaim] = {
 }
 
 
+def _route_latex(first: str) -> str:
+    """The steps, the first by aff and this."""
+    return (
+        rf"\frac{{1}}{{1 + e^{{s_i}}}} \text{{ by aff and {first}}},\quad"
+        r" e^{s_i} \text{ by aff and div},\quad \textstyle\sum_j e^{s_j} \text{ by aff},\quad"
+        r" e^{s_i} / \sum_j e^{s_j} \text{ by div}"
+    )
+
+
 @statement(
     id="pathak2023/lemma-2",
     title="The softmax is a sequence of aff, sigmoid, div and mov",
     source="Lemma 2 and its proof, Appendix B.3.1",
-    latex=r"e^{s_i} = \frac{1}{\mathrm{sigmoid}(-s_i)} - 1,\quad"
-    r" \mathrm{softmax}(s)_i = e^{s_i} / \sum_j e^{s_j}",
+    latex=_route_latex("soft"),
     printed=_changed(_soft_for_sigmoid),
     correction=Correction[RouteClaim](
         _route,
@@ -93,6 +101,7 @@ ROUTE_MUTANTS: dict[str, RouteClaim] = {
         "built: soft of the pair (0, s_i) does give 1/(1 + e^{s_i}), but that is circular. The "
         "sigmoid, built from attention below, is meant.",
         Fault.GAP,
+        latex=_route_latex("sigmoid"),
     ),
     mutants=ROUTE_MUTANTS,
     depends_on=("pathak2023/lemma-2-sigmoid", "pathak2023/proposition-1-aff"),
@@ -111,8 +120,9 @@ def ROUTE(claim: RouteClaim, rng: np.random.Generator) -> Evidence:
 
 def _route_failure(claim: RouteClaim, m: int) -> str:
     program = claim(m)
-    if any(isinstance(line, Soft) for line in program.operations):
-        return f"m = {m}: circular, the route uses soft, the operator that it builds"
+    for number, line in enumerate(program.operations, 1):
+        if isinstance(line, Soft):
+            return f"m = {m}: step {number} of the route is soft, the operator that it builds"
     logits = sympy.symbols(f"s_1:{m + 1}", real=True)
     H = np.full((program.num_rows, program.num_columns), sympy.Integer(0), dtype=object)
     H[:m, -1] = logits
@@ -143,11 +153,20 @@ def _in_front(h: sympy.Expr, second: int, q: int) -> list[tuple[sympy.Expr, bool
     return [*_alternating(h, second, 3), *[(sympy.Integer(0), False)] * (q - 3)]
 
 
+def _head_latex(second: str) -> str:
+    """The head with the query (H_{k,i}, second)."""
+    return (
+        rf"W^Q h_i = (H_{{k,i}}, {second}),\quad"
+        r" W^K H_{:i} = \big((1, 0)^\top, (0, 1)^\top, (1, 0)^\top, \dots\big) \Rightarrow"
+        r" a = \frac{1}{e^{-H_{k,i}} + 1} e_{k'}"
+    )
+
+
 @statement(
     id="pathak2023/lemma-2-sigmoid",
     title="The sigmoid is one attention head over alternating constant columns",
     source="Proof of Lemma 2, Appendix B.3.1, last paragraph",
-    latex=r"s_i = \left(\frac{e^{H_{k,i}}}{1 + e^{H_{k,i}}}, \frac{1}{e^{H_{k,i}} + 1}\right)",
+    latex=_head_latex("1"),
     printed=lambda h, q: _alternating(h, 1, q),
     correction=Correction[AttentionClaim](
         lambda h, q: _alternating(h, 0, q),
@@ -155,6 +174,7 @@ def _in_front(h: sympy.Expr, second: int, q: int) -> list[tuple[sympy.Expr, bool
         "earlier columns: an identity in the first 2 columns alone leaves weight e^0 on each of "
         "the others. (The display also lacks an exponential: 1 + H for 1 + e^H.)",
         Fault.GAP,
+        latex=_head_latex("0"),
     ),
     mutants={
         "identity in the first two columns only, query (H, 1)": lambda h, q: _in_front(h, 1, q),
@@ -186,8 +206,15 @@ def _head_failure(claim: AttentionClaim, q: int) -> str:
         return ""
     # At H = 0 the sigmoid cannot tell H from -H.
     at = 0 if weight.subs(h, 0) != sympy.Rational(1, 2) else 1
-    found, expected = (float(e.subs(h, at)) for e in (weight, sigmoid))
-    return f"q = {q}, H = {at}: the head gives {found:.4f}, the sigmoid is {expected:.4f}"
+    found, expected = (
+        f"{str(e.subs(h, at)).replace('E', 'e')} = {float(e.subs(h, at)):.4f}"
+        for e in (weight, sigmoid)
+    )
+    scores = ", ".join(str(z.subs(h, at)) for z, _ in keys)
+    return (
+        f"q = {q}, H = {at}: the scores are ({scores}), so that the head gives {found};"
+        f" the sigmoid is {expected}"
+    )
 
 
 @statement(

@@ -7,7 +7,7 @@ judged alone.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import exp
+from math import exp, nan
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ def _quotients(case: Case, read: Read, first: int = 0, by: int = 0) -> Entries:
     """(j, k, k', l)."""
     j, k, target, last = case.rows
     return {
-        (target + t, i): read(k + t, i) / read(j + by, i)
+        # Not a number where the divisor is 0, which the printed definition allows.
+        (target + t, i): read(k + t, i) / (read(j + by, i) or nan)
         for i in case.columns
         for t in range(first, last - k + 1)
     }
@@ -68,6 +69,8 @@ DIV = define(
         "H_{j,i} must not be 0 for i in I. In the proof of Lemma 2 it is 1/(1 + e^{s_i}) or a sum"
         " of exponentials, which is positive.",
         Fault.GAP,
+        latex=r"H'_{k'+t,i} = H_{k+t,i} / H_{j,i},\ t \in \{0, \dots, \ell - k\},"
+        r"\ i \in \mathcal{I},\ \text{where } H_{j,i} \ne 0 \text{ for all } i \in \mathcal{I}",
     ),
     mutants={
         "from t = 1": replace(_DIV, entries=lambda case, read: _quotients(case, read, first=1)),
@@ -258,6 +261,7 @@ WeightsClaim = Callable[[Any], tuple[Any, Any]]
         lambda h: (sp.exp(h) / (1 + sp.exp(h)), 1 / (sp.exp(h) + 1)),
         "e^h/(1 + e^h): the exponential is missing, and the index t (k + t, k' + t) is of no use.",
         Fault.SLIP,
+        latex=r"s_i = \big(e^{H_{k,i}}/(1 + e^{H_{k,i}}),\ 1/(e^{H_{k,i}} + 1)\big)",
     ),
     mutants={
         "exchanged": lambda h: (1 / (sp.exp(h) + 1), sp.exp(h) / (1 + sp.exp(h))),
@@ -277,8 +281,13 @@ def WEIGHTS(claim: WeightsClaim, rng: np.random.Generator) -> Evidence:
     gaps = (first + second - 1, sp.powsimp(first / second) - sp.exp(h))
     wrong = ""
     if any(sp.simplify(gap) != 0 for gap in gaps):
-        values = [sp.N(value.subs(h, 1), 4) for value in (first, second)]
-        wrong = f"H = 1: {values[0]} and {values[1]}, the softmax of (1, 0) is 0.7311 and 0.2689"
+        values = [value.subs(h, 0) for value in (first, second)]
+        wrong = f"H = 0: {values[0]} and {values[1]}, the softmax of (0, 0) is 1/2 and 1/2"
+        if values == [sp.Rational(1, 2)] * 2:
+            values = [sp.N(value.subs(h, 1), 4) for value in (first, second)]
+            wrong = (
+                f"H = 1: {values[0]} and {values[1]}, the softmax of (1, 0) is 0.7311 and 0.2689"
+            )
     return Evidence(
         not wrong,
         Grade.PROVED,
@@ -304,6 +313,8 @@ ClearedClaim = Callable[[float], float]
         "A layer adds a to the column, so that H'_{k',q} = H_{k',q} + sigmoid(H_{k,q}): row k' must"
         " be cleared first, by an aff (or be empty, as in the program).",
         Fault.GAP,
+        latex=r"a = \frac{1}{e^{-H_{k,q}} + 1} e_{k'},\quad W^{in} = W^{out} = 0,\ H_{k',q} = 0"
+        r" \Rightarrow H'_{k',q} = \frac{1}{1 + e^{-H_{k,q}}}",
     ),
     mutants={
         "negated": lambda old: -old,
@@ -321,7 +332,7 @@ def WRITE(claim: ClearedClaim, rng: np.random.Generator) -> Evidence:
     heads = [torch.tensor([m], dtype=torch.float64) for m in (query, select, select, output)]
     dense = [torch.zeros(shape, dtype=torch.float64) for shape in ((0, 4), (4, 0))]
     layer, worst, wrong = Layer(LayerWeights(*heads, *dense)), 0.0, ""
-    for h, old in product((-3.0, 0.0, 1.0), (0.0, 2.0, -5.0)):
+    for h, old in product((0.0, 1.0, -3.0), (0.0, 1.0, -5.0)):
         columns = [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0], [h, claim(old), 0.0, 0.0]]
         with torch.no_grad():
             found = float(layer(torch.tensor(columns, dtype=torch.float64).T[None])[0, 1, -1])
@@ -329,12 +340,12 @@ def WRITE(claim: ClearedClaim, rng: np.random.Generator) -> Evidence:
         off = abs(found - right)
         worst = max(worst, off)
         if not wrong and off > TOLERANCE:
-            wrong = f"H_kq = {h:g}, H_k'q = {old:g}: {found:.4f} is written, not {right:.4f}"
+            wrong = f"H_kq = {h:g}, H_k'q = {old:g}: {found:.4g} is written, not {right:.4g}"
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
         "the head of the proof in constructions.architecture.Layer against 1/(1 + e^{-h})",
-        "h in (-3, 0, 1), old values 0, 2 and -5; q = 3",
+        "h in (0, 1, -3), old values 0, 1 and -5; q = 3",
         worst,
         TOLERANCE,
         wrong,

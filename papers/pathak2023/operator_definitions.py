@@ -58,12 +58,17 @@ def _library_copy_down(case: Case) -> Operator:
     return CopyDown(k, target, last, case.columns)
 
 
+_COPIED_DOWN = (
+    r"H'_{k':\ell',i} = H_{k:\ell,i},\ i \in \mathcal{I};\quad"
+    r" \ell' = k' + (\ell - k),\ \ell \ge k,\ k' \ge k,"
+)
+
 _COPY_DOWN = Definition(_down, _copied)
 
 COPY_DOWN = define(
     "copy_down",
     "Appendix B.1",
-    r"H'_{k':\ell',i} = H_{k:\ell,i},\ i \in \mathcal{I};\quad \ell \ge k,\ k' \ge k,\ k' \le q",
+    _COPIED_DOWN + r"\ k' \le q",
     _library_copy_down,
     cases_of(3, 3),
     printed=replace(
@@ -77,6 +82,7 @@ COPY_DOWN = define(
         "The rows must exist: l' = k' + l - k <= p. 'k' <= q' compares a row with the number of"
         " columns, and does neither suffice nor have to hold.",
         Fault.SLIP,
+        latex=_COPIED_DOWN + r"\ \ell' \le p",
     ),
     mutants={
         "k' <= p": replace(
@@ -128,6 +134,7 @@ COPY_OVER = define(
         _COPY_OVER,
         "1 must not be in I: there is no column 0. (The program has I_even only.)",
         Fault.GAP,
+        latex=r"H'_{k':\ell',i} = H_{k:\ell,i-1},\ i \in \mathcal{I} \subset \{2, \dots, q\}",
     ),
     mutants={
         "q not in I either": replace(
@@ -175,7 +182,8 @@ _MUL = Definition(_factors_fit, lambda case, read: _products(case, read, _offset
 MUL = define(
     "mul",
     "Appendix B.1",
-    r"H'_{k''+t,i} = H_{k+t,i} H_{k'+t,i},\ t \in \{0, \dots, \ell - k\},\ t \in [k, \ell]",
+    r"H'_{k''+t,i} = H_{k+t,i} H_{k'+t,i},\ t \in \{0, \dots, \ell - k\},\quad"
+    r" \text{for } t \in [k, \ell]",
     _library_mul,
     cases_of(2, 4),
     printed=replace(
@@ -189,6 +197,7 @@ MUL = define(
         "t runs over 0..l - k, as the display says; 'for t in [k, l]' after it is left over, and"
         " would begin k rows too low.",
         Fault.SLIP,
+        latex=r"H'_{k''+t,i} = H_{k+t,i} H_{k'+t,i},\ t \in \{0, \dots, \ell - k\}",
     ),
     mutants={
         "up to l - k - 1": replace(

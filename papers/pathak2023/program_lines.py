@@ -41,7 +41,7 @@ def _line(
     latex: str,
     printed: LineClaim,
     mutants: dict[str, LineClaim],
-    correction: tuple[str, Fault] | None = None,
+    correction: tuple[str, Fault, str] | None = None,
 ) -> Statement[LineClaim]:
     def check(claim: LineClaim, rng: np.random.Generator) -> Evidence:
         wrong = _first_failure(number, claim)
@@ -50,8 +50,8 @@ def _line(
 
     repaired = None
     if correction is not None:
-        text, fault = correction
-        repaired = Correction(_library_line(number), text, fault)
+        text, fault, corrected = correction
+        repaired = Correction(_library_line(number), text, fault, corrected)
     return statement(
         id=f"pathak2023/program-line-{number}",
         title=f"Line {number} of the program: H^({number - 1}) to H^({number})",
@@ -70,14 +70,36 @@ def _first_failure(number: int, claim: LineClaim) -> str:
     for size in SIZES:
         illustration = Illustration(*size)
         before, after = illustration.matrices[number - 1 : number + 1]
+        operator = claim(illustration)
         try:
-            wrong = difference(claim(illustration)(before), after)
+            wrong = difference(operator(before), after)
         except OperatorError as error:
-            wrong = f"the line is not defined: {error}"
+            reasons = _misfits(operator) or error.problems
+            wrong = f"the line is not defined: {'; '.join(reasons)}"
         if wrong:
             d, m, k = size
             return f"d = {d}, m = {m}, k = {k}: {wrong}"
     return ""
+
+
+def _misfits(operator: Operator) -> list[str]:
+    """Which maps of an aff do not fit their rows."""
+    if not isinstance(operator, Aff):
+        return []
+    target, found = operator.target(), []
+    ends = (operator.first, operator.last), (operator.second, operator.second_last)
+    for name, weight, rows, (first, last) in zip(
+        ("W", "W'"), (operator.weight, operator.second_weight), operator.sources(), ends,
+        strict=True,
+    ):  # fmt: skip
+        shape = np.shape(weight)
+        if shape and shape != (target.size, rows.size):
+            found.append(
+                f"{name} is {' x '.join(map(str, shape)) if len(shape) > 1 else 'a vector'}, from"
+                f" rows {first}..{last} ({rows.size} of them) to rows {operator.target_row}.."
+                f"{operator.target_last} ({target.size} of them)"
+            )
+    return found
 
 
 def _library_line(number: int) -> LineClaim:
@@ -129,6 +151,7 @@ LINE_3 = _line(
         "The labels stand in the even columns: I_even(k) in place of I_odd(k). As printed the "
         "line copies the first coordinate of every x_j, and the residuals never see y.",
         Fault.SLIP,
+        r"H^{(3)} = \mathrm{copy\_down}(H^{(2)}; 1, 2d+1, 1, \mathcal{I}_{even}(k))",
     ),
 )
 
@@ -169,6 +192,8 @@ LINE_4 = _line(
         "W' must be -1 of shape m x 1: the residual subtracts y (display (5)), from m rows. As "
         "printed (+1, of shape d x 1) the map is undefined for d != m, and for d = m it adds y.",
         Fault.SLIP,
+        r"H^{(4)} = \mathrm{aff}(H^{(3)}; d+1, 2d+1, 2d+2, 2d, 2d+1, 2d+m+1, \mathcal{W}^*,"
+        r" -\mathbf{1}_{m \times 1}, 0, \mathcal{I}_{even}(k) \cup \{2k+1\})",
     ),
 )  # fmt: skip
 
@@ -289,6 +314,8 @@ LINE_9 = _line(
         "k'' = 2d+4m+2 in place of 2d+4m+1 (printed, two rows are written), and 1_m as the row "
         "1 x m.",
         Fault.SLIP,
+        r"H^{(9)} = \mathrm{aff}(H^{(8)}; 2d+3m+2, d+1, 2d+4m+2, 2d+4m+1, d+1, 2d+4m+2,"
+        r" \mathbf{1}_{1 \times m}, 0, 0, \{2k+1\})",
     ),
 )  # fmt: skip
 

@@ -75,21 +75,29 @@ def _prompt(
     d, m, k = size
     mixture = RegressionMixture(rng.permutation(7)[: m * d].reshape(m, d) - 3.0, SIGMA)
     prompts = PromptBatch(rng.integers(1, 5, (1, k + 1, d)), rng.integers(1, 9, (1, k)))
+    return mixture, prompts, _stages(mixture, prompts)
+
+
+def _stages(mixture: RegressionMixture, prompts: PromptBatch) -> list[np.ndarray]:
+    """H^(0), ..., H^(9) of the corrected program."""
+    (m, d), k = mixture.components.shape, prompts.ys.shape[1]
     program = posterior_mean_program(mixture.components, SIGMA, k)
-    H = initial_matrix(prompts.interleaved()[0], 2 * d + 4 * m + 2)
-    return mixture, prompts, run(program, H)
+    return run(program, initial_matrix(prompts.interleaved()[0], 2 * d + 4 * m + 2))
 
 
 @statement(
     id="pathak2023/program-answer",
     title="The program constructs H^(9), whose last entry is f*_pi(P)",
     source="Appendix B.2, above the program ('the matrix H^(8) is constructed by')",
-    latex=r"f^*_\pi(P) = H^{(9)}_{2d+4m+2, 2k+1}",
+    latex=r"f^*(P) = H^{(9)}_{2d+4m+2, 2k+1} \text{, where the matrix } H^{(8)}"
+    r" \text{ is constructed}",
     printed=lambda d, m, k: (8, 2 * d + 4 * m + 2, 2 * k + 1),
     correction=Correction[AnswerClaim](
         lambda d, m, k: (9, 2 * d + 4 * m + 2, 2 * k + 1),
         "The process constructs H^(9), and 'f*(P)' is its entry; in H^(8) that row is still empty.",
         Fault.SLIP,
+        latex=r"f^*_\pi(P) = H^{(9)}_{2d+4m+2, 2k+1} \text{, where the matrix } H^{(9)}"
+        r" \text{ is constructed}",
     ),
     mutants={
         "one row higher": lambda d, m, k: (9, 2 * d + 4 * m + 1, 2 * k + 1),
@@ -102,21 +110,25 @@ def _prompt(
 def ANSWER(claim: AnswerClaim, rng: np.random.Generator) -> Evidence:
     """Run the corrected program and compare the entry with theory's posterior mean."""
     wrong, worst = "", 0.0
-    for size in SIZES:
-        mixture, prompts, stages = _prompt(size, rng)
-        n, row, column = claim(*size)
+    # One component answers <w_1, x_2> whatever the label.
+    smallest = RegressionMixture([[1.0]], SIGMA), PromptBatch([[[1.0], [2.0]]], [[1.0]])
+    given = [(*smallest, _stages(*smallest), "w_1 = x_1 = y_1 = 1, x_2 = 2")]
+    given += [(*_prompt(size, rng), "random integers") for size in SIZES]
+    for mixture, prompts, stages, told in given:
+        (m, d), k = mixture.components.shape, prompts.ys.shape[1]
+        n, row, column = claim(d, m, k)
         expected, found = float(mixture.posterior_mean(prompts)[0]), stages[n][row - 1, column - 1]
         worst = max(worst, abs(found - expected))
         if not wrong and abs(found - expected) > TOLERANCE:
             wrong = (
-                f"d, m, k = {size}: entry ({row}, {column}) of H^({n}) is {found:.4g}, and"
-                f" f*_pi(P) is {expected:.4g}"
+                f"d = {d}, m = {m}, k = {k}, {told}: entry ({row}, {column}) of H^({n}) is"
+                f" {found:.4g}, and f*_pi(P) is {expected:.4g}"
             )
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
         "the entry after the corrected program against theory.RegressionMixture",
-        f"(d, m, k) in {SIZES}, sigma = {SIGMA:g}, random integers",
+        f"d = m = k = 1; (d, m, k) in {SIZES}, sigma = {SIGMA:g}, random integers",
         worst,
         TOLERANCE,
         wrong,

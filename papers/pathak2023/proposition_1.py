@@ -6,6 +6,7 @@ can only change it by a bounded amount (`papers.pathak2023.boundedness`). As cor
 operator is one layer to rounding accuracy on matrices in a box, given constant rows and columns.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,53 +65,78 @@ OPERATORS: dict[str, Make] = {
 }
 
 
-def one_operator(operation: Operator, bound: float) -> Program:
+#: The least that each has to do, in integers: what fails here can be followed by hand.
+_FIRST = frozenset({1})
+SMALLEST: dict[str, tuple[Operator, list[list[int]]]] = {
+    "copy_down": (CopyDown(1, 2, 1, _FIRST), [[1, 2], [3, 3]]),
+    "copy_over": (CopyOver(1, 2, 1, frozenset({2})), [[1, 2], [3, 3]]),
+    "mul": (Mul(1, 2, 3, 1, _FIRST), [[1, 1], [2, 2], [3, 3]]),
+    "aff": (Aff(1, 2, 3, 1, 2, 3, [[1]], [[1]], [1], _FIRST), [[1, 1]] * 3),
+    "scaled_agg": (ScaledAgg(2, 1, 1, 2, 2, _FIRST), [[1, 2], [3, 3]]),
+    "soft": (Soft(1, 2, 3), [[0], [0], [3], [3]]),
+}
+
+
+def one_operator(operation: Operator, bound: float, rows: int, columns: int) -> Program:
     """Return the program of one line on a matrix full of old values up to ``bound``."""
-    register = Register("H", 1, ROWS, -bound, bound)
-    return Program(operation.name, (register,), COLUMNS, (operation,), ("H",))
+    register = Register("H", 1, rows, -bound, bound)
+    return Program(operation.name, (register,), columns, (operation,), ("H",))
 
 
-def _check(make: Make, claim: LayerClaim, rng: np.random.Generator) -> Evidence:
-    operations = [make(rng) for _ in range(DRAWS)]
+def _check(name: str, claim: LayerClaim, rng: np.random.Generator) -> Evidence:
+    smallest, entries = SMALLEST[name]
+    small = np.array(entries, dtype=float)
     if claim.box is None:
-        return _far_away(operations[0], _network(operations[0], claim))
+        return _far_away(smallest, small.shape, _network(smallest, claim, *small.shape))
+    operations = [OPERATORS[name](rng) for _ in range(DRAWS)]
+    drawn = rng.uniform(-claim.box, claim.box, (DRAWS, MATRICES, ROWS, COLUMNS))
+    text = "; ".join(", ".join(map(str, row)) for row in entries)
+    # The arrays of the smallest aff hold a single 1.
+    call = re.sub(r"array of shape \(1,( 1)?\)", "1", str(smallest))
+    given = [(smallest, small[None], f"{call}, H = ({text})")]
+    given += [(line, H, f"{name}, a random H") for line, H in zip(operations, drawn, strict=True)]
     worst, wrong = 0.0, ""
-    for operation in operations:
-        network = _network(operation, claim)
-        H = rng.uniform(-claim.box, claim.box, (MATRICES, ROWS, COLUMNS))
-        errors = np.abs(network.run_matrices(H) - np.stack([operation(matrix) for matrix in H]))
+    for operation, matrices, told in given:
+        network = _network(operation, claim, *matrices.shape[1:])
+        expected = np.stack([operation(H) for H in matrices])
+        errors = np.abs(network.run_matrices(matrices) - expected)
         error, layers = float(errors.max()), len(network.layers)
         worst = max(worst, error)
-        if not wrong and not (error <= TOLERANCE and layers == 1):
-            _, row, column = (int(i) + 1 for i in np.unravel_index(errors.argmax(), errors.shape))
-            wrong = f"{operation}: {layers} layer(s), error {error:.3g} at entry ({row}, {column})"
+        if not wrong and layers != 1:
+            wrong = f"{name}: {layers} layers"
+        if not wrong and not error <= TOLERANCE:
+            place = np.unravel_index(errors.argmax(), errors.shape)
+            wrong = (
+                f"{told}: entry ({place[1] + 1}, {place[2] + 1}) of H' is"
+                f" {expected[place]:.3g}, and the layer is {error:.3g} off"
+            )
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
-        f"{operations[0].name} as one layer of the architecture against its meaning",
-        f"{DRAWS} random column sets and weights, {MATRICES} matrices ({ROWS}, {COLUMNS}) in "
-        f"[-{BOX:g}, {BOX:g}] each, with old values in the target, float64",
+        f"{name} as one layer of the architecture against its meaning",
+        f"one matrix of integers; {DRAWS} random column sets and weights, {MATRICES} matrices "
+        f"({ROWS}, {COLUMNS}) in [-{BOX:g}, {BOX:g}] each, with old values in the target, float64",
         worst,
         TOLERANCE,
         wrong,
     )
 
 
-def _network(operation: Operator, claim: LayerClaim) -> CompiledProgram:
+def _network(operation: Operator, claim: LayerClaim, rows: int, columns: int) -> CompiledProgram:
     # No operator here takes entries of the box beyond 8 BOX^2.
-    return claim.build(one_operator(operation, 8 * BOX**2))
+    return claim.build(one_operator(operation, 8 * BOX**2, rows, columns))
 
 
-def _far_away(operation: Operator, network: CompiledProgram) -> Evidence:
+def _far_away(operation: Operator, shape: tuple[int, ...], network: CompiledProgram) -> Evidence:
     """A matrix on which no layer with these weights can be right."""
     row = operation.target().indices[-1]
-    column = min(operation.target_columns(COLUMNS))
+    column = min(operation.target_columns(shape[1]))
     weights = network.layers[0].weights()
-    earlier = network.embed(np.zeros((1, ROWS, COLUMNS)))[0][:, : network.stream.num_basis + column]
+    earlier = network.embed(np.zeros((1, *shape)))[0][:, : network.stream.num_basis + column]
     stored = feed_forward_bound(weights) + attention_bound(weights, earlier)
-    bound = float(stored[row - 1] / network.stream.units()[row - 1])
-    H = np.zeros((1, ROWS, COLUMNS))
-    H[0, row - 1, column - 1] = entry = 10.0 * (bound + 1.0)
+    bound = max(float(stored[row - 1] / network.stream.units()[row - 1]), 1.0)
+    H = np.zeros((1, *shape))
+    H[0, row - 1, column - 1] = entry = 10.0 * bound
     with torch.no_grad():  # `run_matrices` refuses a matrix outside the box
         found = float(network.read(network(network.embed(H)))[0, row - 1, column - 1])
     expected = float(operation(H[0])[row - 1, column - 1])
@@ -121,9 +147,11 @@ def _far_away(operation: Operator, network: CompiledProgram) -> Evidence:
         "a bound on what the layer can add, from its weights, against what must change",
         "this layer; any other has its own bound, and its own matrix",
         counterexample=(
-            f"this layer adds at most {bound:.3g} to row {row}; H is zero but for entry "
-            f"({row}, {column}) = {entry:.3g}, where {operation.name} gives {expected:.3g} and "
-            f"the layer {found:.3g}"
+            f"let H be {shape[0]} x {shape[1]}, and 0 but for the entry ({row}, {column}), which"
+            f" is 10 B: {operation.name} puts {abs(expected):g} in its place. A layer changes this"
+            f" entry by at most a number B of its own, whatever H (the feed-forward part sees H"
+            f" through LayerNorm, and the columns before are 0), so that 9 B or more are left. Here"
+            f" B = {bound:.2g}, and {found / bound:.3g} B are left"
         ),
     )
 
@@ -189,13 +217,14 @@ FORMULAS = {
 
 def _statement(name: str) -> Statement[LayerClaim]:
     def check(claim: LayerClaim, rng: np.random.Generator) -> Evidence:
-        return _check(OPERATORS[name], claim, rng)
+        return _check(name, claim, rng)
 
     return statement(
         id=f"pathak2023/proposition-1-{name.replace('_', '-')}",
         title=f"{name} is a single layer of the transformer",
         source="Proposition 1, Appendix B.1 and B.3",
-        latex=FORMULAS[name],
+        latex=FORMULAS[name]
+        + r",\quad \text{by a single layer, for every } H \in \mathbf{R}^{p \times q}",
         printed=LayerClaim(CompiledProgram, None),
         mutants=MUTANTS[name],
         correction=Correction(
@@ -203,6 +232,8 @@ def _statement(name: str) -> Statement[LayerClaim]:
             "On a box, not on all of R^{p x q}, to rounding accuracy; with constant rows (ones, "
             "positions, indicators, +L and -L, a zero row) and constant columns before the first.",
             Fault.FALSE,
+            latex=FORMULAS[name] + r",\quad \text{by a single layer to rounding, for all }"
+            r" |H_{ij}| \le B \text{, with constant rows and columns beside } H",
         ),
         hypotheses=("LayerNorm without gain, bias or epsilon", "GeLU with the exact erf"),
     )(check)

@@ -256,21 +256,30 @@ def _cases() -> list[CopyCase]:
     return found
 
 
-def _solvable(case: CopyCase) -> bool:
-    """Whether A, B and pi exist with rows K of column i equal to A h_i + B mean_{pi(i)} h.
+def _obstacle(case: CopyCase) -> str:
+    """Why no A, B and pi have rows K of column i equal to A h_i + B mean_{pi(i)} h; or empty.
 
     One source and one target row: A = (to keep the target, to copy the source), B likewise.
     Entries are of degree 1 in H, so that the product, of degree 2, is none of them.
     """
-    own_maps, read_maps = set(), set()
+    own_maps: dict[tuple[int, int], int] = {}
+    read_maps: dict[tuple[int, ...], int] = {}
     for i in range(1, case.q + 1):
         terms = {(1, i): 1} if case.own(i) else case.read(i)
-        own_maps.add((terms.get((1, i), 0), terms.get((0, i), 0)))
+        own_maps.setdefault((terms.get((1, i), 0), terms.get((0, i), 0)), i)
         before = {key: n for key, n in terms.items() if key[1] < i}
         if before:
             # A mean over n columns: B is n times the coefficient.
-            read_maps.add(tuple(len(before) * c for c in set(before.values())))
-    return len(own_maps) == 1 and len(read_maps) <= 1
+            read_maps.setdefault(tuple(len(before) * c for c in set(before.values())), i)
+    for name, maps in (("A", own_maps), ("B", read_maps)):
+        if len(maps) > 1:
+            asked = [f"column {i} asks for {name} = {_row(m)}" for m, i in maps.items()]
+            return f"{asked[0]}, {asked[1]}"
+    return ""
+
+
+def _row(values: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, values))})"
 
 
 @statement(
@@ -278,7 +287,7 @@ def _solvable(case: CopyCase) -> bool:
     title="copy_over, copy_down and scaled_agg: one RAW operator is not enough",
     source="Appendix B.3, Lemma 1",
     latex=r"\mathrm{copy\_over},\ \mathrm{copy\_down},\ \mathrm{scaled\_agg}"
-    r" \in \{\mathrm{RAW}_\oplus, \mathrm{RAW}_\otimes\}",
+    r" \text{ are all implementable via the RAW operator in a single layer}",
     printed=lambda case: True,
     correction=Correction[OneRawClaim](
         lambda case: case.name == "copy_down" and len(case.columns) == case.q,
@@ -287,6 +296,9 @@ def _solvable(case: CopyCase) -> bool:
         " scratch rows and a constant column in front (displays (9), corrected). A layer"
         " is enough on a box (Proposition 1, corrected).",
         Fault.FALSE,
+        latex=r"\mathrm{copy\_down} \text{ is one RAW operator if and only if }"
+        r" \mathcal{I} = [q],\quad \mathrm{copy\_over},\ \mathrm{scaled\_agg}"
+        r" \text{ are none;}\quad \text{three RAW operators are enough for each}",
     ),
     mutants={
         "never": lambda case: False,
@@ -310,13 +322,14 @@ def ONE_RAW(claim: OneRawClaim, rng: np.random.Generator) -> Evidence:
     cases = sorted(_cases(), key=lambda case: (case.q, len(case.columns)))
     wrong = ""
     for case in cases:
-        possible = _solvable(case)
-        if not wrong and claim(case) != possible:
-            columns = sorted(case.columns)
-            wrong = (
-                f"{case.name}, q = {case.q}, columns {columns}: one RAW operator"
-                f" {'does it' if possible else 'is not enough'}: the target row of column i becomes"
-                " A h_i + B mean h_j, with one A and one B for all i"
+        obstacle = _obstacle(case)
+        if not wrong and claim(case) == bool(obstacle):
+            columns = ", ".join(map(str, sorted(case.columns)))
+            wrong = f"{case.name}, q = {case.q}, columns {{{columns}}}: one RAW operator " + (
+                "is not enough: the target row of column i becomes A h_i + B (mean of h_j) for h ="
+                f" (target, source), with one A for all i, and {obstacle}"
+                if obstacle
+                else "does it: all columns ask for the same A and B"
             )
     return Evidence(
         not wrong,

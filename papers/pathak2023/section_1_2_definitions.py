@@ -21,8 +21,8 @@ from papers.ledger import Correction, Evidence, Fault, Grade, statement
 #: Which columns a layer computes, from p and q.
 ColumnsClaim = Callable[[int, int], range]
 
-#: (p, q), with p < q, p > q and p = q.
-SHAPES = ((2, 3), (3, 2), (2, 1), (3, 3))
+#: (p, q), with p > q, p < q and p = q; of p = 1 there is no layer normalisation.
+SHAPES = ((2, 1), (2, 3), (3, 2), (3, 3))
 
 
 def _layer(p: int, rng: np.random.Generator) -> Layer:
@@ -35,12 +35,13 @@ def _layer(p: int, rng: np.random.Generator) -> Layer:
     id="pathak2023/section-1-2-columns",
     title="A layer computes every column i in [q]",
     source="Section 1.2, below display (3)",
-    latex=r"i \in [p]",
+    latex=r"\text{for each column } i \in [p]",
     printed=lambda p, q: range(1, p + 1),
     correction=Correction[ColumnsClaim](
         lambda p, q: range(1, q + 1),
         "[q]: H' has q columns. p is the number of rows.",
         Fault.SLIP,
+        latex=r"\text{for each column } i \in [q]",
     ),
     mutants={
         "without the first": lambda p, q: range(2, q + 1),
@@ -58,7 +59,10 @@ def COLUMNS(claim: ColumnsClaim, rng: np.random.Generator) -> Evidence:
             moved = (_layer(p, rng)(H) - H)[0].abs().amax(dim=0).numpy()
         found = [int(i) + 1 for i in np.flatnonzero(moved > 0)]
         if not wrong and found != list(claim(p, q)):
-            wrong = f"p = {p}, q = {q}: columns {found} are computed, not {list(claim(p, q))}"
+            wrong = (
+                f"p = {p}, q = {q}: the columns {_listed(found)} are computed,"
+                f" not {_listed(claim(p, q))}"
+            )
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
@@ -66,6 +70,10 @@ def COLUMNS(claim: ColumnsClaim, rng: np.random.Generator) -> Evidence:
         f"(p, q) in {SHAPES}",
         counterexample=wrong,
     )
+
+
+def _listed(columns: Sequence[int]) -> str:
+    return "{" + ", ".join(map(str, columns)) + "}"
 
 
 #: Rows and columns of the weights, by name, as letters: a = d_att, p, f = d_ff.
@@ -283,6 +291,8 @@ def _normalised(
 
 _NORM = NormClaim(lambda v: len(set(v)) > 1, _normalised)
 
+_LAMBDA = r"\lambda(v) = \sqrt p\, \frac{v - \bar v \mathbf{1}_p}{\|v - \bar v \mathbf{1}_p\|_2}"
+
 #: All vectors of these entries and lengths.
 VECTORS = [v for p in (1, 2, 3) for v in product((0, 1, 3, -2), repeat=p)]
 
@@ -291,13 +301,15 @@ VECTORS = [v for p in (1, 2, 3) for v in product((0, 1, 3, -2), repeat=p)]
     id="pathak2023/section-1-2-layer-norm",
     title="lambda(v): mean 0, mean square 1, the direction of v - mean(v); not for constant v",
     source="Section 1.2, the display of lambda(v)",
-    latex=r"\lambda(v) = \sqrt p\, \frac{v - \bar v \mathbf{1}_p}{\|v - \bar v \mathbf{1}_p\|_2}",
+    latex=r"\lambda: \mathbf{R}^p \to \mathbf{R}^p,\quad " + _LAMBDA,
     printed=replace(_NORM, defined=lambda v: True),
     correction=Correction(
         _NORM,
         "Not a map of all of R^p: for constant v it is 0/0. The paper's own H^(0) meets this: the"
         " column of a label y_j = 0 is zero. A row of its own constant repairs it.",
         Fault.GAP,
+        latex=r"\lambda: \mathbf{R}^p \setminus \{t\, \mathbf{1}_p : t \in \mathbf{R}\} \to"
+        r" \mathbf{R}^p,\quad " + _LAMBDA,
     ),
     mutants={
         "without sqrt(p)": replace(_NORM, value=lambda v: _normalised(v, lambda p: 1)),
@@ -322,16 +334,21 @@ def LAYER_NORM(claim: NormClaim, rng: np.random.Generator) -> Evidence:
     )
 
 
+def _vector(values: Sequence[int] | Sequence[float]) -> str:
+    return "(" + ", ".join(f"{x:.3g}" for x in values) + ")"
+
+
 def _wrong_norm(claim: NormClaim, v: Sequence[int]) -> str:
+    at = f"p = {len(v)}, v = {_vector(v)}"
     try:
         column = torch.tensor(v, dtype=torch.float64)[None, :, None]
-        found = architecture.layer_norm(column)[0, :, 0].numpy()
+        found = architecture.layer_norm(column)[0, :, 0].tolist()
     except ConstantColumnError:
-        return f"v = {v}: lambda is 0/0" if claim.defined(v) else ""
+        return f"{at}: v - mean(v) is 0, and lambda(v) is 0/0" if claim.defined(v) else ""
     if len(set(v)) == 1:
-        return f"v = {v}: the library has {found} for 0/0"
+        return f"{at}: the library has {_vector(found)} for 0/0"
     if not claim.defined(v):
-        return f"v = {v}: the library has {found}, and the claim says that there is no value"
+        return f"{at}: lambda(v) is {_vector(found)}, and the claim says that there is no value"
     value, p = claim.value(v), len(v)
     # Squares and signs tell everything, and are rational.
     squares = [sp.nsimplify(x**2) for x in value]
@@ -340,9 +357,10 @@ def _wrong_norm(claim: NormClaim, v: Sequence[int]) -> str:
     for x, square, part, other in zip(value, squares, centred, found, strict=True):
         right = sp.Rational(p * part * part / length)
         if square != right or sp.sign(x) != (part > 0) - (part < 0):
-            return f"v = {v}: an entry is {sp.N(x, 5)}, of the square {right}"
+            signed = "" if square != right else f", with the sign of {part}"
+            return f"{at}: an entry is {sp.N(x, 5)}, and its square must be {right}{signed}"
         if abs(float(x) - other) > NORM_TOLERANCE:
-            return f"v = {v}: the library has {other}, the claim {float(x)}"
+            return f"{at}: the library has {other}, the claim {float(x)}"
     return ""
 
 

@@ -7,19 +7,25 @@ other curves, and of the shifts, is in the modules `experiments_*` and `figure_3
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from constructions.cost_model import Design, cost
 from papers.ledger import Evidence, Grade, OpenStatement, statement
 
-Answers = Sequence[Fraction]
+#: Fractions, or letters.
+Answers = Sequence[Any]
 
 #: d^sq of two algorithms from their answers to equally likely prompts.
-DistanceClaim = Callable[[Answers, Answers], Fraction]
+DistanceClaim = Callable[[Answers, Answers], Any]
+
+#: Numbers of equally likely prompts.
+PROMPTS = (1, 2, 3, 4, 7)
 
 
-def _mean_power(f: Answers, g: Answers, power: int = 2) -> Fraction:
+def _mean_power(f: Answers, g: Answers, power: int = 2) -> Any:
     return sum((abs(a - b) ** power for a, b in zip(f, g, strict=True)), Fraction()) / len(f)
 
 
@@ -40,37 +46,54 @@ def _mean_power(f: Answers, g: Answers, power: int = 2) -> Fraction:
         "the square of the mean difference": lambda f, g: (
             ((sum(f) - sum(g)) / Fraction(len(f))) ** 2
         ),
+        "a third of the sum, for any number of prompts": lambda f, g: (
+            _mean_power(f, g) * len(f) / 3
+        ),
         "1 % more": lambda f, g: Fraction(101, 100) * _mean_power(f, g),
     },
     depends_on=("pathak2023/display-4-optimal",),
 )
 def DISTANCE(claim: DistanceClaim, rng: np.random.Generator) -> Evidence:
-    """Check symmetry, triangle inequality and excess error in fractions."""
+    """Check the excess error in letters; symmetry and triangle inequality in fractions, too."""
     wrong = ""
-    for _ in range(20):
-        # Three prompts, two components: weights p of the first, answers v of both.
-        p = [Fraction(int(a), 10) for a in rng.integers(1, 10, 3)]
-        v = rng.integers(-9, 10, (3, 2)).tolist()
-        best = [a * x + (1 - a) * y for a, (x, y) in zip(p, v, strict=True)]
-        f, g = ([Fraction(int(a), 2) for a in rng.integers(-9, 10, 3)] for _ in range(2))
+    for n in PROMPTS * 4:
+        # n prompts, two components: weights p of the first, answers v of both.
+        p = [Fraction(int(a), 10) for a in rng.integers(1, 10, n)]
+        v = rng.integers(-9, 10, (n, 2)).tolist()
+        best = _best(p, v)
+        f, g = ([Fraction(int(a), 2) for a in rng.integers(-9, 10, n)] for _ in range(2))
         excess = _error(f, p, v) - _error(best, p, v)
         if not wrong and claim(f, best) != excess:
             wrong = f"f = {_text(f)}, f* = {_text(best)}: {claim(f, best)}, the excess is {excess}"
         if not wrong and not _is_distance(claim, f, g, best):
             wrong = f"f = {_text(f)}, g = {_text(g)}, h = {_text(best)}: no distance"
+    for n in () if wrong else PROMPTS:
+        f, p, x, y = (sp.symbols(f"{letter}1:{n + 1}", real=True) for letter in "fpxy")
+        v = list(zip(x, y, strict=True))
+        best = _best(p, v)
+        rest = sp.expand(claim(f, best) - _error(f, p, v) + _error(best, p, v))
+        if not wrong and rest != 0:
+            wrong = f"{n} prompts: the claim is {rest} more than the excess"
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "d^sq(f, f*) against MSE(f) - MSE(f*), symmetry and the triangle inequality, in fractions",
-        "20 random laws of three prompts; in general it is the square of the norm of L^2",
+        "d^sq(f, f*) against MSE(f) - MSE(f*) in letters: that gives d^sq for every f and f*, the"
+        " square of a norm of L^2; symmetry and the triangle inequality in fractions as well",
+        f"{', '.join(map(str, PROMPTS))} equally likely prompts of two components, any weights and"
+        " answers; fractions: four random laws of each",
         counterexample=wrong,
     )
 
 
-def _error(answers: Answers, p: Answers, v: Sequence[Sequence[int]]) -> Fraction:
+def _best(p: Answers, v: Sequence[Sequence[Any]]) -> list[Any]:
+    return [a * x + (1 - a) * y for a, (x, y) in zip(p, v, strict=True)]
+
+
+def _error(answers: Answers, p: Answers, v: Sequence[Sequence[Any]]) -> Any:
     """MSE without the noise, which adds sigma^2 to each."""
     rows = zip(answers, p, v, strict=True)
-    return sum((a * (f - x) ** 2 + (1 - a) * (f - y) ** 2 for f, a, (x, y) in rows), Fraction()) / 3
+    each = [a * (f - x) ** 2 + (1 - a) * (f - y) ** 2 for f, a, (x, y) in rows]
+    return sum(each, Fraction()) / len(each)
 
 
 def _is_distance(claim: DistanceClaim, f: Answers, g: Answers, h: Answers) -> bool:
@@ -78,7 +101,7 @@ def _is_distance(claim: DistanceClaim, f: Answers, g: Answers, h: Answers) -> bo
     whole, sides = claim(f, h), (claim(f, g), claim(g, h))
     rest = whole - sum(sides)
     triangle = rest <= 0 or rest**2 <= 4 * sides[0] * sides[1]
-    return whole == claim(h, f) and claim(f, f) == 0 and triangle
+    return bool(whole == claim(h, f) and claim(f, f) == 0 and triangle)
 
 
 def _text(answers: Answers) -> str:

@@ -62,8 +62,15 @@ def _check(
             config = Accuracy(*size, kind, precision, seed=seed)
             worst = max(worst, largest_error(config, claim.build))
             if not worst <= tolerance:
-                return _evidence(precision, sizes, worst, f"error {worst:.3g} for {config}")
+                return _evidence(precision, sizes, worst, f"error {worst:.3g} for {_told(config)}")
     return _evidence(precision, sizes, worst, "")
+
+
+def _told(config: Accuracy) -> str:
+    return (
+        f"d = {config.dim}, m = {config.num_components}, k = {config.num_examples},"
+        f" sigma = {config.noise_std:g}, {config.kind} components, {config.precision}"
+    )
 
 
 def _small() -> list[Size]:
@@ -105,9 +112,11 @@ def _far_away(claim: NetworkClaim) -> Evidence:
         "how far two answers to one query can lie apart, from the weights, against f*_pi",
         "this network; any other has its own bound, and its own query",
         counterexample=(
-            f"d = k = 1, w = 1 and -1, sigma = 1: at x_1 = 1, x_2 = {query:.3g}, the answers for "
-            f"y_1 = 1 and y_1 = -1 can differ by at most {bound:.3g} and differ by {found:.3g}; "
-            f"f*_pi differs by {expected:.3g}"
+            f"d = k = 1, w = 1 and -1, sigma = 1, x_1 = 1: the layers add so little, by their "
+            f"weights, that the answers for y_1 = 1 and y_1 = -1 differ by at most B = {bound:.3g} "
+            f"whatever x_2 is; f*_pi = tanh(y_1) x_2 differs by 2 tanh(1) x_2, which is "
+            f"{expected / bound:.3g} B at x_2 = {query / bound:.3g} B, where the network's answers "
+            f"differ by {found / bound:.3g} B"
         ),
     )
 
@@ -191,7 +200,7 @@ def _all_sizes(precision: Precision) -> Check[NetworkClaim]:
     id="pathak2023/theorem-1",
     title="A transformer implements f*_pi",
     source="Theorem 1, Section 2 and Appendix B.2",
-    latex=LATEX,
+    latex=rf"\exists\, \mathrm{{TF}}\ \forall P: {LATEX}",
     printed=NetworkClaim(build_line_by_line, everywhere=True),
     mutants=MUTANTS,
     correction=Correction(
@@ -200,6 +209,8 @@ def _all_sizes(precision: Precision) -> Check[NetworkClaim]:
         "with 1/sigma^2. With constant rows and m + 1 constant columns beyond the paper's "
         "p = 2d + 4m + 2 and q = 2k + 1.",
         Fault.FALSE,
+        latex=r"\exists\, \mathrm{TF}: |\mathrm{TF}(P) - f^*_\pi(P)| \le 10^{-9}"
+        r" \text{ in float64, for } P \text{ drawn from the mixture}",
     ),
     hypotheses=("sigma > 0", "prompts of the mixture"),
     depends_on=DEPENDS_ON,

@@ -14,9 +14,10 @@ softmax over components, at any sigma, comes to that. The hypothesis on lambda c
 for p = 2, lambda(z, -z) = sign(z) (1, -1), and a network of two layers jumps with f_0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd
 
 import numpy as np
 import torch
@@ -60,13 +61,14 @@ def _slope(W: Components, x: tuple[int, ...], y: int, k: int) -> list[arb]:
     ]
 
 
-def _two_slopes(W: Components, k: int) -> tuple[list[arb], list[arb]]:
-    """w(P) for two sets of examples that tell the first pair of different components apart."""
+def _two_examples(W: Components) -> tuple[tuple[int, ...], int, int]:
+    """An x and two labels that tell the first pair of different components apart."""
     other = next((w for w in W if w != W[0]), W[0])
-    x = tuple(a - b for a, b in zip(W[0], other, strict=True)) if other != W[0] else W[0]
-    labels = [sum(a * b for a, b in zip(w, x, strict=True)) for w in (W[0], other)]
+    apart = tuple(a - b for a, b in zip(W[0], other, strict=True)) if other != W[0] else W[0]
+    x = tuple(a // gcd(*apart) for a in apart)
+    one, two = (sum(a * b for a, b in zip(w, x, strict=True)) for w in (W[0], other))
     # With equal components, two labels all the same.
-    return _slope(W, x, labels[0], k), _slope(W, x, labels[1] + (other == W[0]), k)
+    return x, one, two + (other == W[0])
 
 
 def _linear_network(w: list[float], columns: int) -> Network:
@@ -87,6 +89,8 @@ def _linear_network(w: list[float], columns: int) -> Network:
         " function of the query. On a box, and up to rounding, there is a network for every mixture"
         " (pathak2023/theorem-1).",
         Fault.FALSE,
+        latex=r"\big(\exists\, \mathrm{TF}\ \forall P: \mathrm{TF}(P) = f^*_\pi(P)\big)"
+        r" \iff k = 0 \text{ or } w_1 = \dots = w_m",
     ),
     mutants={
         "never": lambda W, k: False,
@@ -105,8 +109,9 @@ def EVERYWHERE(claim: EverywhereClaim, rng: np.random.Generator) -> Evidence:
     wrong = ""
     with ctx.workprec(PRECISION):
         for W, k in CASES:
-            one, two = _two_slopes(W, k)
-            # f*_pi differs by t |u|^2 on the ray x_{k+1} = t u.
+            x, *labels = _two_examples(W)
+            one, two = (_slope(W, x, y, k) for y in labels)
+            # f*_pi differs by t |u|^2 on the ray x_{k+1} = t u, u = w(P) - w(P').
             apart = sum(((a - b) ** 2 for a, b in zip(one, two, strict=True)), arb(0))
             linear = k == 0 or len(set(W)) == 1
             if not linear and not apart > 0:
@@ -114,11 +119,14 @@ def EVERYWHERE(claim: EverywhereClaim, rng: np.random.Generator) -> Evidence:
             if linear and not _is_exact(W, k):
                 wrong = wrong or f"W = {W}, k = {k}: the linear network is not f*_pi"
             if not wrong and claim(W, k) != linear:
-                wrong = f"W = {W}, k = {k}, sigma = 1: " + (
-                    "f*_pi(P) = <w, x_{k+1}>, which a layer of zero weights computes"
+                named = ", ".join(f"w_{j} = {_point(w)}" for j, w in enumerate(W, 1))
+                told = " and ".join(_point([float(c.mid()) for c in slope]) for slope in (one, two))
+                wrong = f"d = {len(W[0])}, k = {k}, {named}, sigma = 1: " + (
+                    "f*_pi is one linear function of x_{k+1}: a layer of zero weights computes it"
                     if linear
-                    else f"on the ray t u, u = w(P) - w(P'), f*_pi differs by"
-                    f" {float(apart.mid()):.3g} t for P and P', any network by a bounded amount"
+                    else f"with all x_i = {_point(x)}, and all y_i = {labels[0]} or all y_i ="
+                    f" {labels[1]}, f*_pi is <w, x_{{k+1}}> with w = {told}: the two differ without"
+                    " bound in x_{k+1}, and the answers of any network by a bounded amount"
                 )
     return Evidence(
         not wrong,
@@ -128,6 +136,11 @@ def EVERYWHERE(claim: EverywhereClaim, rng: np.random.Generator) -> Evidence:
         f"every network, by the proof; {len(CASES)} mixtures",
         counterexample=wrong,
     )
+
+
+def _point(entries: Sequence[int] | Sequence[float]) -> str:
+    told = ", ".join(f"{x:.4g}" for x in entries)
+    return told if len(entries) == 1 else f"({told})"
 
 
 def _is_exact(W: Components, k: int) -> bool:
@@ -190,8 +203,7 @@ _HALF = JumpClaim(Fraction(1, 2))
     id="pathak2023/theorem-1-zero-noise",
     title="Without noise no network comes nearer to f*_pi at a tie than half its jump",
     source="Theorem 1, for the sigma = 0 of Section 1.1",
-    latex=r"\inf_{\mathrm{TF}} \limsup_{P' \to P} |\mathrm{TF}(P') - f_0(P')| ="
-    r" \tfrac12 |v_1 - v_2|",
+    latex=r"\sigma = 0:\ \exists\, \mathrm{TF}\ \forall P: \mathrm{TF}(P) = f^*_\pi(P)",
     printed=JumpClaim(Fraction(0)),
     correction=Correction(
         _HALF,
@@ -199,6 +211,8 @@ _HALF = JumpClaim(Fraction(1, 2))
         " network without constant columns is continuous. The error there is at least half the"
         " jump, whatever the weights and sizes.",
         Fault.FALSE,
+        latex=r"\sigma = 0:\ \inf_{\mathrm{TF}} \limsup_{P' \to P} |\mathrm{TF}(P') - f^*_\pi(P')|"
+        r" = \tfrac12 |v_1 - v_2| > 0",
     ),
     mutants={
         "all of the jump": replace(_HALF, share=Fraction(1)),
@@ -234,8 +248,9 @@ def ZERO_NOISE(claim: JumpClaim, rng: np.random.Generator) -> Evidence:
     wrong = ""
     if abs(least - told) > NEAR:
         wrong = (
-            f"d = k = 1, w = 1 and -1, x_1 = x_2 = 1, y_1 = +-2^{claim.distance}: f_0 = +-1, and"
-            f" the best of {len(networks)} networks is off by {least:.4f} of the jump, not {told:g}"
+            f"d = k = 1, w = 1 and -1, x_1 = x_2 = 1: f_0 is 1 at y_1 = 2^{claim.distance} and -1"
+            f" at y_1 = -2^{claim.distance}, and the best of {len(networks)} networks is off by"
+            f" {abs(2 * least):.4g} at one of them, not by {2 * told:g}"
         )
     return Evidence(
         not wrong,

@@ -3,6 +3,7 @@
 from papers.ledger import AnyStatement
 from papers.zhang2024 import (
     balance,
+    citations,
     corollary_6,
     definitions,
     dynamics,
@@ -45,6 +46,7 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *flow_in_coordinates.STATEMENTS,
     *global_minima.STATEMENTS,
     *balance.STATEMENTS,
+    *citations.STATEMENTS,
     *positivity.STATEMENTS,
     *lower_bounds.STATEMENTS,
     *pl_inequality.STATEMENTS,

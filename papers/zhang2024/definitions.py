@@ -126,7 +126,7 @@ def DEFINITION_1(claim: TrainedClaim, rng: np.random.Generator) -> Evidence:
         wrong = f"the library's limit misses the least expectation by {error:.3g} tr(Lambda)"
     return Evidence(
         not wrong,
-        Grade.PROVED,
+        Grade.CONFIRMED,
         "all derivatives of the derived loss at the claim, and its value, in fractions; that the"
         " stationary point is a minimum is beyond/layer-minimum; the library's limit and other"
         " weights",
@@ -237,7 +237,7 @@ def DEFINITION_2(claim: LearningClaim, rng: np.random.Generator) -> Evidence:
             wrong = wrong or _not_enough(lam, N, bound, eta + epsilon, place)
     return Evidence(
         not wrong,
-        Grade.PROVED,
+        Grade.CONFIRMED,
         "the mean square of the error by pairings, as a function of 1/M, in fractions",
         f"{len(SETTINGS)} settings with d <= 3, epsilon = 1/1000, 1/7, 999/1000, both readings",
         counterexample=wrong,

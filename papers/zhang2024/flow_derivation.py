@@ -11,6 +11,7 @@ have them.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,16 @@ class GradientClaim:
     id="zhang2024/eq-31",
     title="The gradient of the loss by u",
     source="Appendix A.2, eq. (31); scan ambiguous: no factor 2 is legible before either term",
-    latex=r"\dot u = -2\,\mathbb{E}\left(\langle H_\tau, uu^\top\rangle H_\tau\right)u"
-    r" + 2\,\mathbb{E}\left(w_\tau^\top x_{\tau,\mathrm{query}} H_\tau\right)u",
+    latex=r"\dot u = -\mathbb{E}\left(\langle H_\tau, uu^\top\rangle H_\tau\right)u"
+    r" + \mathbb{E}\left(w_\tau^\top x_{\tau,\mathrm{query}} H_\tau\right)u",
     printed=GradientClaim(1, 1),
     correction=Correction(
         GradientClaim(2, 2),
         "Both terms have the factor 2 of d(u'Hu)/du = 2Hu. Steps two (D = 2E...), four and five"
         " (2[E...]) compute with it; without it time would run half as fast.",
         Fault.AMBIGUOUS,
+        latex=r"\dot u = -2\,\mathbb{E}\left(\langle H_\tau, uu^\top\rangle H_\tau\right)u"
+        r" + 2\,\mathbb{E}\left(w_\tau^\top x_{\tau,\mathrm{query}} H_\tau\right)u",
     ),
     mutants={
         "2 before the first term only": GradientClaim(2, 1),
@@ -77,12 +80,36 @@ def EQ_31(claim: GradientClaim, rng: np.random.Generator) -> Evidence:
         slope = array((-loss.diff(entry) for entry in s.u), s.u.shape)
         Hu = H @ s.u
         claimed = Hu * (target * claim.pull - (s.u @ Hu) * claim.curved)
-        wrong = wrong or s.difference("minus the derivative by u", slope, claimed)
+        wrong = wrong or _wrong_slope(s, slope, claimed)
     return _evidence(
         wrong,
         "minus the derivatives of 1/2 (yhat - w'x)^2 as polynomials, before any expectation",
         f"(d, N) in {AVERAGED}, all prompts, tasks and weights",
     )
+
+
+def _wrong_slope(s: SymbolicPrompt, slope: Any, claimed: Any) -> str:
+    """Say where they differ: at a U of zeros and ones, if they do there, few ones first."""
+    if not any(slope - claimed):
+        return ""
+    entries = list(s.ring.gens[-s.U.size :])
+    ones = [(z, 1) for z in s.ring.gens[: -s.U.size]]
+    for values in sorted(product((0, 1), repeat=len(entries)), key=sum):
+        at = [*ones, *zip(entries, values, strict=True)]
+        for place, pair in enumerate(zip(slope, claimed, strict=True)):
+            found, told = (polynomial.evaluate(at) for polynomial in pair)
+            if found != told:
+                column, row = divmod(place, s.d + 1)
+                rows = [values[i : i + s.d + 1] for i in range(0, len(values), s.d + 1)]
+                U = "; ".join(" ".join(map(str, entry)) for entry in rows)
+                where = (
+                    "w = x_1 = x_query = 1" if s.d == s.N == 1 else "all letters of the prompt 1"
+                )
+                return (
+                    f"d = {s.d}, N = {s.N}, {where}, U = [{U}]: minus the derivative by"
+                    f" U_{row + 1}{column + 1} is {found}, not {told}"
+                )
+    return s.difference("minus the derivative by u", slope, claimed)
 
 
 def _gram(s: SymbolicPrompt, *, own: Any = 1, labels: Any = 1) -> Any:

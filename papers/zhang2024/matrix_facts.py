@@ -4,9 +4,6 @@ Lemma 29 is multiplied out with a symbol for every entry. Lemma 31 is proved fro
 tr(U'V) = sum_ij sigma_i(U) sigma_j(V) s_ij, where every row and column of s sums to at most 1: in
 the gaps of the singular values and in r_kl = min(k, l) - sum_{i <= k, j <= l} s_ij >= 0 the bound
 minus the trace has no negative coefficient. In Lemma 32 A = PP', B = QQ', and tr(AB) = |P'Q|^2.
-
-The proof of Lemma 27 cites Lemma 29 twice where it uses Lemma 32, and that of Lemma 25 a Lemma 49
-where it uses eq. (49): slips that change nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -345,9 +342,10 @@ def LEMMA_32(claim: PositiveProducts, rng: np.random.Generator) -> Evidence:
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "tr(PP'QQ') = |P'Q|^2 in words; AB is symmetric if and only if AB = (AB)' = BA, and then A"
-        " and B have one eigenbasis; all pairs of small integer matrices in exact arithmetic",
-        f"every d; {tried} pairs of 2 x 2 matrices",
+        "tr(PP'QQ') = |P'Q|^2 in words; AB, as the claim tests it, for all pairs of small integer"
+        " matrices in exact arithmetic",
+        f"the trace for every d; the product for {tried} pairs of 2 x 2 matrices (for every d: AB"
+        " is symmetric if and only if AB = (AB)' = BA, and then A and B have one eigenbasis)",
         counterexample=wrong,
     )
 

@@ -12,11 +12,17 @@ from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
+import sympy
+from sympy.polys.fields import field
 
 from papers.ledger import Evidence, Grade, statement
 from papers.zhang2024.flow_lines import Line, fixed_lines, frobenius, operator_norm, random_lines
 from papers.zhang2024.positivity import THRESHOLDS
 from papers.zhang2024.theorem_5 import FINITE_LAWS
+from theory.moments.algebra import matrix, symmetric, vector
+from theory.moments.evaluation import evaluate
+from theory.moments.expression import Expression, scalar
+from theory.moments.wick import expectation
 
 #: A law of (x, y) of equal probabilities.
 Pairs = tuple[tuple[tuple[int, ...], int], ...]
@@ -24,23 +30,33 @@ Pairs = tuple[tuple[tuple[int, ...], int], ...]
 _TERMS = ("I", "II", "III", "IV", "V", "VI")
 
 
-class Moments(NamedTuple):
-    """What the terms are made of; Lambda and Gamma by their diagonals."""
+#: N and M with all prompts, one by one.
+_LENGTHS = ((1, 1), (2, 1), (3, 2), (5, 3))
 
-    lam: list[Fraction]
-    gamma: list[Fraction]
-    cross: list[Fraction]
-    spread: list[Fraction]
-    N: int
-    M: int
+#: N and M in the moments, beside their letters.
+_LONG = (*product(range(1, 7), repeat=2), (1000, 1), (1, 1000), (10**6, 10**9))
+
+#: Where the letters are: weights of lambda_i and tr(Lambda) are known from d = 2.
+_SYMBOLIC_DIMENSIONS = (1, 2)
+
+
+class Moments(NamedTuple):
+    """What the terms are made of, numbers or letters; Lambda and Gamma by their diagonals."""
+
+    lam: list[Any]
+    gamma: list[Any]
+    cross: list[Any]
+    spread: list[Any]
+    N: Any
+    M: Any
 
     @property
-    def best(self) -> list[Fraction]:
+    def best(self) -> list[Any]:
         """The vector a of eq. (47)."""
         return [c / x for c, x in zip(self.cross, self.lam, strict=True)]
 
     @property
-    def shrunk(self) -> list[Fraction]:
+    def shrunk(self) -> list[Any]:
         """The vector b of eq. (48)."""
         return [c / g for c, g in zip(self.cross, self.gamma, strict=True)]
 
@@ -52,24 +68,25 @@ class TermsClaim:
     `asked` says that the query is a pair of its own; if not, it is the last example.
     """
 
-    shrunk: Callable[[Moments], list[Fraction]]
-    second: Callable[[Moments], Fraction]
-    third: Callable[[Moments], Fraction]
+    shrunk: Callable[[Moments], list[Any]]
+    second: Callable[[Moments], Any]
+    third: Callable[[Moments], Any]
     asked: bool = True
 
 
-def _second(m: Moments) -> Fraction:
+def _second(m: Moments) -> Any:
     """tr(Sigma Gamma^{-2} Lambda) / M."""
-    parts = (s * x / g**2 for s, x, g in zip(m.spread, m.lam, m.gamma, strict=True))
-    return sum(parts, Fraction(0)) / m.M
+    return sum(s * x / g**2 for s, x, g in zip(m.spread, m.lam, m.gamma, strict=True)) / m.M
 
 
-def _third(m: Moments, doubled: int = 2) -> Fraction:
+def _third(m: Moments, doubled: int = 2) -> Any:
     """tr[(I - Gamma Lambda^{-1})^2 Gamma^{-2} Lambda^3 aa'], Gamma - Lambda multiplied out."""
-    total, trace = Fraction(0), sum(m.lam)
-    for a, x, g in zip(m.best, m.lam, m.gamma, strict=True):
-        total += a**2 * (x**3 + doubled * trace * x**2 + trace**2 * x) / g**2
-    return total / m.N**2
+    trace = sum(m.lam)
+    parts = (
+        a**2 * (x**3 + doubled * trace * x**2 + trace**2 * x) / g**2
+        for a, x, g in zip(m.best, m.lam, m.gamma, strict=True)
+    )
+    return sum(parts) / m.N**2
 
 
 _TERMS_CLAIM = TermsClaim(lambda m: m.shrunk, _second, _third)
@@ -88,10 +105,14 @@ _TERMS_CLAIM = TermsClaim(lambda m: m.shrunk, _second, _third)
     mutants={
         "b = a": replace(_TERMS_CLAIM, shrunk=lambda m: m.best),
         "b = E[yx]": replace(_TERMS_CLAIM, shrunk=lambda m: m.cross),
-        "b 1 % longer": replace(
-            _TERMS_CLAIM, shrunk=lambda m: [v * Fraction(101, 100) for v in m.shrunk]
-        ),
+        "b 1 % longer": replace(_TERMS_CLAIM, shrunk=lambda m: [v * 101 / 100 for v in m.shrunk]),
         "1/M^2 in II": replace(_TERMS_CLAIM, second=lambda m: _second(m) / m.M),
+        "(3 - M)/2 in II, which is 1/M for M = 1 and 2": replace(
+            _TERMS_CLAIM, second=lambda m: _second(m) * m.M * (3 - m.M) / 2
+        ),
+        "III doubled for N >= 4": replace(
+            _TERMS_CLAIM, third=lambda m: _third(m) * (2 if m.N >= 4 else 1)
+        ),
         "1/N in III": replace(_TERMS_CLAIM, third=lambda m: _third(m) * m.N),
         "the middle of III once": replace(_TERMS_CLAIM, third=lambda m: _third(m, 1)),
         "the query is the last example": replace(_TERMS_CLAIM, asked=False),
@@ -100,19 +121,79 @@ _TERMS_CLAIM = TermsClaim(lambda m: m.shrunk, _second, _third)
     depends_on=("zhang2024/eq-12", "zhang2024/eq-14"),
 )
 def TERMS(claim: TermsClaim, rng: np.random.Generator) -> Evidence:
-    """Sum each of the six over all prompts, in fractions."""
+    """Sum each of the six over all prompts, in fractions; then letters for moments, N and M."""
     wrong, tried = "", 0
     for law in FINITE_LAWS:
-        for N, M in ((1, 1), (2, 1), (3, 2)):
+        for N, M in _LENGTHS[: 3 if len(law) > 3 else 4]:
             tried += 1
             wrong = wrong or _wrong_terms(claim, law, N, M)
+    numbers = ([1, 3], [2, -1], [5, 7], [1])
+    for N, M in () if wrong else _LONG:
+        moments = [[Fraction(v) for v in values] for values in numbers]
+        told = f"lambda, E yx, Sigma_ii, Sigma_12 of {numbers}, N = {N}, M = {M}"
+        wrong = wrong or _wrong_by_moments(claim, moments, Fraction(N), Fraction(M), told)
+    for d in () if wrong else _SYMBOLIC_DIMENSIONS:
+        corner = [f"o{i}{j}" for i in range(d) for j in range(i)]
+        names = [f"{k}{i}" for k in ("lambda", "c", "s") for i in range(d)]
+        (_, *gens) = field([*names, *corner, "N", "M"], sympy.QQ)
+        moments = [gens[:d], gens[d : 2 * d], gens[2 * d : 3 * d], gens[3 * d : -2]]
+        wrong = wrong or _wrong_by_moments(claim, moments, gens[-2], gens[-1], f"d = {d}")
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "the means of the six products over all prompts, in fractions",
-        f"{tried} laws and lengths with N <= 3 and M <= 2 (every law by its moments: theorem-5)",
+        "the means of the six products as rational functions of the moments, N and M, by pairings;"
+        " over all prompts of finite laws, in fractions",
+        f"every law, N and M by moments, weights of lambda_i and tr(Lambda) in d ="
+        f" {_SYMBOLIC_DIMENSIONS}; all prompts of {tried} laws and lengths with N <= 5, M <= 3",
         counterexample=wrong,
     )
+
+
+def _products() -> tuple[Expression, ...]:
+    """Return II to VI by pairings, from E xx' = Lambda, E yx = c, E y^2 xx' = G and r = 1/M.
+
+    yhat = x'A g, g the mean of M vectors y_i x_i of mean c, each of which meets itself once and
+    M - 1 others in g g'; z stands for one of them.
+    """
+    A, x, z, c, r = matrix("A"), vector("x"), vector("z"), vector("c"), scalar("r")
+    a, b, laws = vector("a"), vector("b"), {"x": symmetric("Lambda"), "z": symmetric("G")}
+    mean, gap = x @ A @ c - b @ x, (b - a) @ x
+    square = r * (x @ A @ z) ** 2 + (1 - r) * (x @ A @ c) ** 2
+    second = square - 2 * (x @ A @ c) * (b @ x) + (b @ x) ** 2
+    # The label of the query is met in y x only: E y v'x = c'v.
+    labels = (c @ A @ c - b @ c, (b - a) @ c)
+    return (
+        expectation(second, laws),
+        expectation(gap**2, laws),
+        2 * (expectation(mean * (a @ x), laws) - labels[0]),
+        2 * expectation(mean * gap, laws),
+        2 * (expectation(gap * (a @ x), laws) - labels[1]),
+    )
+
+
+def _wrong_by_moments(
+    claim: TermsClaim, moments: list[list[Any]], N: Any, M: Any, told: str
+) -> str:
+    """Compare II to VI; the moments are lambda, E yx, and Sigma on and off the diagonal."""
+    lam, cross, spread, corner = moments
+    m = Moments(lam, [x + (x + sum(lam)) / N for x in lam], cross, spread, N, M)
+    d, zero, off = len(lam), 0 * N, iter(corner)
+    G = np.array([[c * e for e in cross] for c in cross], dtype=object)
+    for i in range(d):
+        G[i, i] += spread[i]
+        for j in range(i):
+            G[i, j] = G[j, i] = G[i, j] + next(off)
+    values: dict[str, Any] = {"G": G, "r": 1 / M, "d": d}
+    for name, vector_ in (("a", m.best), ("b", claim.shrunk(m)), ("c", cross)):
+        values[name] = np.array(vector_, dtype=object)
+    for name, entries in (("Lambda", lam), ("A", [1 / g for g in m.gamma])):
+        values[name] = np.full((d, d), zero, dtype=object)
+        values[name][np.diag_indices(d)] = entries
+    claimed = (claim.second(m), claim.third(m), zero, zero, zero)
+    for name, expression, wanted in zip(_TERMS[1:], _products(), claimed, strict=True):
+        if (found := evaluate(expression, values)) != wanted:
+            return f"{told}: {name} is {found}, and the claim says {wanted}"
+    return ""
 
 
 def _moments(law: Pairs, N: int, M: int) -> Moments:

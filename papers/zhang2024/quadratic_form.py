@@ -5,7 +5,7 @@ eigenvalue of E E'. A prompt of N examples and a query has rank min(N, d) + 1, a
 d + 1 negative eigenvalues that Section 5.1 counts are there only if N >= d.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise, product
@@ -179,6 +179,7 @@ class CountClaim:
         "They are min(N, d) + 1 exactly: E E' has the rank of N examples on a hyperplane and a"
         " query, and less than full rank for N < d. The form is not convex in any case.",
         Fault.FALSE,
+        latex=r"H_\tau \text{ has } \min(N, d) + 1 \text{ negative eigenvalues, almost surely}",
     ),
     mutants={
         "at least N + 1": CountClaim(lambda d, N: N + 1, at_least=True),
@@ -194,13 +195,13 @@ class CountClaim:
 def NEGATIVE_EIGENVALUES(claim: CountClaim, rng: np.random.Generator) -> Evidence:
     """Count in integers: a symmetric matrix has as many as its polynomial has sign changes."""
     wrong = ""
-    for d, N in SIZES:
-        xs, w = _generic_prompt(d, N, rng)
+    for d, N, xs, w in _prompts(rng):
         prompts = PromptBatch(xs[None].astype(float), (xs[:-1] @ w)[None].astype(float))
         found = _negative_eigenvalues(2 * N * quadratic_form(prompts)[0])
         if not wrong and not claim.accepts(d, N, found):
             wrong = (
-                f"d = {d}, N = {N}, x_1, ..., x_N, x_query = {xs.tolist()}, w = {w.tolist()}: H has"
+                f"d = {d}, N = {N}, {_told(xs, w)}: E E' has the rank"
+                f" {np.linalg.matrix_rank(embed(prompts)[0])} and X one negative eigenvalue; H has"
                 f" {found} negative eigenvalues, and the claim says {claim.count(d, N)}"
                 f"{' or more' * claim.at_least}"
             )
@@ -208,8 +209,29 @@ def NEGATIVE_EIGENVALUES(claim: CountClaim, rng: np.random.Generator) -> Evidenc
         not wrong,
         Grade.CONFIRMED,
         "Descartes' rule on the characteristic polynomial of 2 N H, in exact integers",
-        f"one random prompt of integers for each (d, N) in {SIZES}",
+        f"unit vectors and one random prompt of integers for each (d, N) in {SIZES}",
         counterexample=wrong,
+    )
+
+
+def _prompts(rng: np.random.Generator) -> Iterator[tuple[int, int, Any, Any]]:
+    """Yield d, N, the covariates with the query last, and w: e_1, e_2, ... first, w = (1, ..., 1).
+
+    Any query with w'x_query != 0 adds 1 to the rank of E E'.
+    """
+    for d, N in SIZES:
+        xs = np.eye(d, dtype=int)[np.arange(N + 1) % d]
+        yield d, N, xs, np.ones(d, dtype=int)
+    for d, N in SIZES:
+        yield d, N, *_generic_prompt(d, N, rng)
+
+
+def _told(xs: Any, w: Any) -> str:
+    names = [*(f"x_{i}" for i in range(1, len(xs))), "x_query", "w"]
+    points = (", ".join(map(str, row)) for row in [*xs.tolist(), w.tolist()])
+    return ", ".join(
+        f"{name} = {point}" if len(w) == 1 else f"{name} = ({point})"
+        for name, point in zip(names, points, strict=True)
     )
 
 

@@ -87,6 +87,8 @@ FactorClaim = Callable[[float], float]
         " held fixed; the text does not say which. That the layer does not learn the class stands"
         " for both: the risk tends to d/3.",
         Fault.AMBIGUOUS,
+        latex=r"\mathbf{E}[\hat y_{\mathrm{query}} \mid x_{\mathrm{query}}, w] \to \tfrac13 \sum_i"
+        r" \big(\tfrac12 + \tfrac{1}{\sqrt2} |x_i|\big) w_i x_i,\quad x = x_{\mathrm{query}}",
     ),
     mutants={
         "2/3": lambda size: 2 / 3,
@@ -103,14 +105,15 @@ def CONDITIONAL_MEAN(claim: FactorClaim, rng: np.random.Generator) -> Evidence:
     """Integrate over lambda with the weight of the query's density."""
     worst, wrong = 0.0, ""
     alpha = _integral(lambda s: s**2 * np.exp(-s)) / _integral(lambda s: s**3 * np.exp(-s))
-    for size in (1.0, 0.1, 0.5, 2.0, 4.0):
-        expected = alpha * _posterior_mean(size)
+    for name, size in {"sqrt(2)": 2**0.5, "1/10": 0.1, "1/2": 0.5, "2": 2.0, "4": 4.0}.items():
+        mean = _posterior_mean(size)
+        expected = alpha * mean
         error = abs(claim(size) - expected)
         worst = max(worst, error)
         if not wrong and not error <= QUADRATURE:
             wrong = (
-                f"d = 1, x_query = {size:g}: E[yhat | x_query, w] = {expected:.6f} w x_query, and"
-                f" the claim says {claim(size):.6f} w x_query"
+                f"d = 1, x_query = {name}: lambda has the mean {mean:.4g} given x_query, and yhat"
+                f" the mean {expected:.4g} w x_query, not {claim(size):.4g} w x_query"
             )
     return Evidence(
         not wrong,

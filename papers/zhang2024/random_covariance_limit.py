@@ -13,15 +13,22 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from sympy import QQ
+from sympy.polys.fields import field
+from sympy.polys.rings import PolyRing
 
 from papers.ledger import Evidence, Grade, statement
+from papers.zhang2024.letters import disagreement
 from papers.zhang2024.shifts import given_query
 from theory.gradient_flow import FlowProblem
 from theory.laws import TwoPoint
-from theory.moments.algebra import Matrix, symmetric, vector
-from theory.moments.evaluation import evaluate
+from theory.moments.algebra import Matrix, matrix, symmetric, vector
+from theory.moments.evaluation import evaluate, substitute
 from theory.moments.expression import Expression
 from theory.moments.wick import expectation
+
+#: Where A is found with letters.
+DIMENSIONS = (1, 2, 3)
 
 #: Of the library's limit, relatively.
 TOLERANCE = 1e-11
@@ -68,13 +75,20 @@ _EQ_23 = RandomLimit(lambda mean, curved, gamma, new: mean(lambda x: x**2) / cur
         ),
         "1, the truth": RandomLimit(lambda mean, curved, gamma, new: 1),
         "1 % more": RandomLimit(lambda *of: _EQ_23.factor(*of) * 101 / 100),
+        "a polynomial that is lambda^2 at 1, ..., 5": RandomLimit(
+            lambda mean, curved, gamma, new: (
+                mean(lambda x: x**2 + (x - 1) * (x - 2) * (x - 3) * (x - 4) * (x - 5))
+                / curved
+                * new
+            )
+        ),
         "M need not grow": replace(_EQ_23, long_test=False),
     },
     hypotheses=("Lambda diagonal, eigenvalues independent", "y_i = w'x_i, M -> infinity"),
     depends_on=("zhang2024/eq-6", "zhang2024/theorem-8"),
 )
 def EQ_23(claim: RandomLimit, rng: np.random.Generator) -> Evidence:
-    """Sum over all values of Lambda in fractions; average over M examples by pairings."""
+    """Go through all values of Lambda in fractions; then letters for all that there is."""
     wrong, error, tried = "", 0.0, 0
     for laws, N in product(_TWO_POINT_LAWS, (1, 7)):
         tried += 1
@@ -82,12 +96,16 @@ def EQ_23(claim: RandomLimit, rng: np.random.Generator) -> Evidence:
         wrong, error = wrong or told, max(error, off)
     if not wrong and not error <= TOLERANCE:
         wrong = f"the limit of FlowProblem.random_diagonal is off by {error:.3g} relative"
+    wrong = wrong or _wrong_answer(claim, rng)
+    wrong = wrong or next(filter(None, (_wrong_factor(claim, d) for d in DIMENSIONS)), "")
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "mean and variance of yhat given Lambda_new, the query and w, by pairings in fractions; the"
-        " library's limit, relatively",
-        f"every query and w; {tried} laws and lengths with d <= 2, all values of Lambda_new",
+        "mean and variance of yhat given Lambda_new, the query and w, by pairings in words; A and"
+        " the factors of x_i w_i as rational functions of N, lambda_i of the prompt and the moments"
+        " of the law; the library's limit, relatively",
+        f"every query, w, Lambda_new, N and law, d in {DIMENSIONS} (the weights show every d);"
+        f" in fractions, and with the library, {tried} laws and lengths with d <= 2",
         error,
         TOLERANCE,
         wrong,
@@ -134,6 +152,48 @@ def _wrong_random_limit(claim: RandomLimit, laws: Any, N: int) -> tuple[str, flo
     return "", error
 
 
+def _wrong_answer(claim: RandomLimit, rng: np.random.Generator) -> str:
+    """Compare E yhat, given query and task, with q'A Lambda_new w, and Var yhat with 0, by words.
+
+    The noise f is 0; so is r = 1/M, if M grows.
+    """
+    zero, (mean, square) = Expression({}), _given_query()
+    wanted = vector("q") @ matrix("A") @ symmetric("Lambda") @ vector("w")
+    gone = {"f": zero, "r": zero} if claim.long_test else {"f": zero}
+    wrong = disagreement(mean, wanted, rng)
+    return wrong or disagreement(substitute(square - mean**2, gone), zero, rng)
+
+
+#: Of the letters for the moments of a law: the claims have polynomials of lower degree.
+_MOST_MOMENTS = 6
+
+
+def _wrong_factor(claim: RandomLimit, d: int) -> str:
+    """Compare the factor of x_1 w_1 with A_11 lambda_1, for letters E lambda_i^k and N."""
+    names = [f"m{k}_{i}" for i in range(d) for k in range(1, _MOST_MOMENTS + 1)]
+    (_, *gens) = field([*names, "N", "new"], QQ)
+    N, new = gens[-2:]
+    ring = PolyRing([f"lambda{i}" for i in range(d)], QQ)
+
+    def mean(value: Any) -> Any:
+        """Put moments for the powers of independent eigenvalues."""
+        total = 0 * N
+        for powers, coefficient in (ring.zero + value).iterterms():
+            term = coefficient + 0 * N
+            for i, power in enumerate(powers):
+                term *= gens[i * _MOST_MOMENTS + power - 1] if power else 1
+            total += term
+        return total
+
+    first = ring.gens[0]
+    curved, plain = (
+        mean(first * part) + mean((first + sum(ring.gens)) * part) / N for part in (first**2, 1)
+    )
+    told = claim.factor(lambda f: mean(f(first)), curved, plain, new)
+    wanted = mean(first**2) / curved * new
+    return "" if told == wanted else f"d = {d}: x_1 w_1 has the factor {wanted}, not {told}"
+
+
 def _mean_over(terms: list[Any]) -> Callable[[Callable[[Any], Any]], Any]:
     return lambda f: sum(p * f(Fraction(x)) for p, x, _ in terms)
 
@@ -157,7 +217,7 @@ def _moments_of_answer(
 
 
 #: The covariance of x_k^2 and x_query,k^2, from E lambda_k and E lambda_k^2.
-DependenceClaim = Callable[[Fraction, Fraction], Fraction]
+DependenceClaim = Callable[[Any, Any], Any]
 
 #: Values of lambda with their probabilities; first a constant one.
 _LAWS: tuple[tuple[tuple[Fraction, int], ...], ...] = (
@@ -177,16 +237,19 @@ _LAWS: tuple[tuple[tuple[Fraction, int], ...], ...] = (
     r"(x_{\tau,i,k}^2, x_{\tau,\mathrm{query},k}^2) = \mathrm{Var}(\lambda_k)",
     printed=lambda first, second: second - first**2,
     mutants={
-        "independent": lambda first, second: Fraction(0),
+        "independent": lambda first, second: 0 * first,
+        "right for means of 2, 4 and 7/3": lambda first, second: (
+            second - first**2 + (first - 2) * (first - 4) * (3 * first - 7)
+        ),
         "E lambda^2": lambda first, second: second,
         "2 E lambda^2 - (E lambda)^2, as for one x": lambda first, second: 2 * second - first**2,
         "the standard deviation squared twice": lambda first, second: (second - first**2) ** 2,
-        "1 % more": lambda first, second: (second - first**2) * Fraction(101, 100),
+        "1 % more": lambda first, second: (second - first**2) * 101 / 100,
     },
     hypotheses=("lambda_k is not constant (else they are independent)",),
 )
 def DEPENDENCE(claim: DependenceClaim, rng: np.random.Generator) -> Evidence:
-    """Take expectations given Lambda by pairings, then over the values of lambda."""
+    """Take expectations given Lambda by pairings, then over lambda: its values, then letters."""
     lam, k, x, q = symmetric("Lambda"), vector("k"), vector("x"), vector("q")
     laws: dict[str, Matrix | Expression] = {"x": lam, "q": lam}
     correlation = expectation((k @ x) * (k @ q), laws)
@@ -202,11 +265,19 @@ def DEPENDENCE(claim: DependenceClaim, rng: np.random.Generator) -> Evidence:
         if not wrong and found != claimed:
             told = ", ".join(f"{value} with probability {p}" for p, value in law)
             wrong = f"lambda is {told}: the covariance is {found}, and the claim says {claimed}"
+    # Given Lambda the means are lambda_k^2, lambda_k and lambda_k, lambda_k = k'Lambda k.
+    given = (expectation(square, laws) for square in squares)
+    for mean, power in zip(given, (2, 1, 1), strict=True):
+        wrong = wrong or disagreement(mean, (k @ lam @ k) ** power, rng)
+    first, second = PolyRing(["m1", "m2"], QQ).gens
+    if not wrong and claim(first, second) != second - first * first:
+        wrong = f"E lambda = m1, E lambda^2 = m2: the covariance is not {claim(first, second)}"
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "E[x_k^2 q_k^2 | Lambda] and E[x_k^2 | Lambda] by pairings, averaged over lambda",
-        f"every d; {len(_LAWS)} laws of lambda, one of them constant",
+        "E[x_k^2 q_k^2 | Lambda], E[x_k^2 | Lambda] and E[q_k^2 | Lambda] by pairings, which are"
+        " lambda_k^2, lambda_k and lambda_k; the claim with letters for E lambda_k, E lambda_k^2",
+        f"every d and law of lambda_k; in fractions {len(_LAWS)} laws, one of them constant",
         counterexample=wrong,
     )
 

@@ -261,6 +261,8 @@ def _mapped(gamma: Sequence[Fraction], query: Sequence[int], power: int) -> list
         " Gamma^{-1} x is parallel to x, for every x. Long training prompts, N = infinity, do not"
         " help: Gamma is Lambda there.",
         Fault.FALSE,
+        latex=r"\Gamma^{-1} x_{\mathrm{query}} \perp \mathrm{span}(x_1, \dots, x_M) \iff"
+        r" \hat y_{\mathrm{query}} = 0 \text{ for every } w",
     ),
     mutants={
         "Gamma x_query": lambda gamma, examples, query: all(
@@ -293,11 +295,11 @@ def ORTHOGONAL_QUERY(claim: ZeroClaim, rng: np.random.Generator) -> Evidence:
             sum(_dot(b, x) * x[i] for x in examples) / len(examples) for i in range(len(lam))
         ]
         if (N is None) not in wrong and claim(gamma, examples, query) != (not any(answers)):
-            prediction = " + ".join(f"({a}) w_{i + 1}" for i, a in enumerate(answers))
+            prediction = " + ".join(f"({a}) w_{i}" for i, a in enumerate(answers, 1) if a)
+            named = ", ".join(f"x_{i} = {_point(x)}" for i, x in enumerate(examples, 1))
             wrong[N is None] = (
-                f"Lambda = diag{lam}, N = {N or 'infinity'},"
-                f" Gamma = diag({', '.join(map(str, gamma))}), examples {examples},"
-                f" query {query}: yhat = {prediction}"
+                f"Lambda = diag{_point(lam)}, N = {N or 'infinity'}, Gamma = diag{_point(gamma)},"
+                f" {named}, x_query = {_point(query)}: yhat = {prediction or '0 for every w'}"
             )
     return Evidence(
         not wrong,
@@ -307,6 +309,10 @@ def ORTHOGONAL_QUERY(claim: ZeroClaim, rng: np.random.Generator) -> Evidence:
         " N = 1, 3 and infinity",
         counterexample="; and ".join(wrong[infinite] for infinite in sorted(wrong)),
     )
+
+
+def _point(entries: Sequence[Any]) -> str:
+    return f"({', '.join(map(str, entries))})"
 
 
 def _small_prompts() -> Iterator[tuple[tuple[int, ...], int | None, Any, Any]]:
@@ -335,8 +341,8 @@ class RobustClaim:
     spare: int = 0
 
 
-#: The error of a robust answer, relative to |w| |x_query|.
-ROUNDING = 1e-8
+#: The error of a robust answer, relative to |w| |x_query| and the condition number.
+ROUNDING = 1e-13
 
 
 def _layer(d: int) -> Predictor:
@@ -361,21 +367,22 @@ def _layer(d: int) -> Predictor:
 def LEAST_SQUARES(claim: RobustClaim, rng: np.random.Generator) -> Evidence:
     """Scale prompts by 1/10 to 10."""
     worst, wrong = 0.0, ""
-    for d, c in product((2, 4), (0.1, 0.5, 1.0, 3.0, 10.0)):
-        xs, w = c * rng.standard_normal((50, d + claim.spare + 1, d)), rng.standard_normal((50, d))
+    for d, more, c in product((2, 4), (0, 3), (0.1, 0.5, 1.0, 3.0, 10.0)):
+        M = d + more + claim.spare
+        xs, w = c * rng.standard_normal((50, M + 1, d)), rng.standard_normal((50, d))
         labels = np.einsum("bkd,bd->bk", xs, w)
         found = claim.predictor(d).predict(PromptBatch(xs, labels[:, :-1]))
         sizes = np.linalg.norm(w, axis=1) * np.linalg.norm(xs[:, -1], axis=1)
-        errors = np.abs(found - labels[:, -1]) / sizes
-        worst = max(worst, float(np.median(errors)))
-        if not wrong and not np.median(errors) <= ROUNDING:
+        errors = np.abs(found - labels[:, -1]) / sizes / np.linalg.cond(xs[:, :-1])
+        worst = max(worst, float(np.max(errors)))
+        if not wrong and not np.max(errors) <= ROUNDING:
             b = int(np.argmax(errors))
             wrong = f"d = {d}, c = {c}: the answer is {found[b]:.4g}, w'x is {labels[b, -1]:.4g}"
     return Evidence(
         not wrong,
         Grade.CONFIRMED,
-        "median error over 50 prompts of M = d examples, relative to |w| |x_query|",
-        "d = 2 and 4, c from 1/10 to 10",
+        "largest error over 50 prompts, relative to |w| |x_query| and the condition number",
+        "d = 2 and 4, M = d and d + 3, c from 1/10 to 10",
         worst,
         ROUNDING,
         wrong,

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import partial
 
 import numpy as np
+import sympy as sp
 from jaxtyping import Float
 from scipy import special
 
@@ -199,8 +200,9 @@ class FinitenessClaim:
     moments: tuple[tuple[int, int], ...]
 
 
-#: For y = |x|^{-q}, x standard normal: E |x|^p is finite if and only if p > -1.
-POWERS = tuple(Fraction(k, 8) for k in range(1, 13))
+#: y = |x|^{-q} log(1/|x|)^{-a} near 0 and 0 elsewhere, x standard normal, for these (q, a): there
+#: E |x|^p log(1/|x|)^{-b} is finite if and only if p > -1, or p = -1 and b > 1.
+SINGULARITIES = tuple((Fraction(k, 8), Fraction(a, 4)) for a in range(5) for k in range(1, 13))
 
 _PRINTED = ((1, 0), (1, 1), (2, 2))
 
@@ -218,33 +220,50 @@ _PRINTED = ((1, 0), (1, 1), (2, 2))
         " are infinite; the excess risk, (16) without its first term, is finite and right"
         " (`theory.risk` returns it).",
         Fault.GAP,
+        latex=r"\mathbf{E}y, \mathbf{E}xy, \mathbf{E}y^2, \mathbf{E}y^2xx^\top \text{ finite}"
+        r" \Rightarrow \mathbf{E}(\langle w, x\rangle - y)^2 < \infty",
     ),
     mutants={
         "E |y| |x|^2 added": FinitenessClaim((*_PRINTED, (1, 2))),
         "E y^2 |x| added": FinitenessClaim((*_PRINTED, (2, 1))),
+        "E y^4 |x| added": FinitenessClaim((*_PRINTED, (4, 1))),
         "E y^2 xx' alone": FinitenessClaim(((2, 2),)),
         "E |y| alone": FinitenessClaim(((1, 0),)),
     },
     hypotheses=("x is Gaussian",),
 )
 def FINITE_ERROR(claim: FinitenessClaim, rng: np.random.Generator) -> Evidence:
-    """Try the laws y = |x|^{-q}, where every moment is a Gamma function or infinite."""
+    """Try laws that are singular at 0; if E y^2 is assumed, (w'x - y)^2 <= 2 (w'x)^2 + 2 y^2."""
     wrong = ""
-    for q in POWERS:
-        assumed = all(j - i * q > -1 for i, j in claim.moments)
-        if not wrong and assumed and not -2 * q > -1:
+    for q, a in SINGULARITIES:
+        assumed = all(_is_finite(i, j, q, a) for i, j in claim.moments)
+        if not wrong and assumed and not _is_finite(2, 0, q, a):
+            log = f" log(1/|x|)^({-a})" if a else ""
+            finite = ", ".join(f"E {_power('y', i)}{_power('x', j)}" for i, j in claim.moments)
             wrong = (
-                f"d = 1, x ~ N(0, 1), y = |x|^-q with q = {q}: the moments assumed are finite,"
-                f" and E y^2 = E |x|^{-2 * q} is not"
+                f"d = 1, x ~ N(0, 1), y = |x|^({-q}){log} for |x| < 1/2, else 0: {finite} finite"
+                f" (powers of |x| above -1, or -1 with log^-b, b > 1), and E y^2 ="
+                f" E |x|^({-2 * q})... is not"
             )
+    a, y = sp.symbols("a y", real=True)  # a = w'x
+    bounded = sp.expand(2 * a**2 + 2 * y**2 - (a - y) ** 2 - (a + y) ** 2) == 0
     return Evidence(
         not wrong,
-        Grade.PROVED,
-        "E |x|^p < infinity if and only if p > -1, where the assumed moments are; E(wx - y)^2 is"
-        " finite if E x^2 and E y^2 are",
-        "d = 1, y = |x|^-q, q = 1/8, ..., 12/8",
+        Grade.PROVED if wrong or (bounded and (2, 0) in claim.moments) else Grade.CONFIRMED,
+        "laws whose moments are known to be finite or not; (w'x - y)^2 <= 2 (w'x)^2 + 2 y^2",
+        f"{len(SINGULARITIES)} laws of y for d = 1; every law where E y^2 is assumed",
         counterexample=wrong,
     )
+
+
+def _is_finite(i: int, j: int, q: Fraction, a: Fraction) -> bool:
+    """Whether E |y|^i |x|^j is finite."""
+    power = j - i * q
+    return power > -1 or (power == -1 and i * a > 1)
+
+
+def _power(letter: str, exponent: int) -> str:
+    return ("", f"|{letter}|")[exponent] if exponent < 2 else f"|{letter}|^{exponent}"
 
 
 STATEMENTS = (SAMPLED, FINITE_ERROR)

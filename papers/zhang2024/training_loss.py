@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from sympy import QQ
+from sympy.polys.fields import field
 
 from papers.ledger import Evidence, Grade, statement
 from papers.zhang2024.symbolic_prompt import SymbolicPrompt
@@ -41,12 +42,12 @@ class MeanLoss:
         Of the loss over B prompts, from E e^2, E e^4 and B, e = yhat - w'x_query.
     """
 
-    weight: Callable[[int], Fraction]
-    variance: Callable[[Any, Any, int], Any]
+    weight: Callable[[Any], Any]
+    variance: Callable[[Any, Any, Any], Any]
 
 
 _MEAN_LOSS = MeanLoss(
-    lambda B: Fraction(1, 2 * B), lambda second, fourth, B: (fourth - second**2) / (4 * B)
+    lambda B: 1 / (2 * B), lambda second, fourth, B: (fourth - second**2) / (4 * B)
 )
 
 
@@ -59,11 +60,17 @@ _MEAN_LOSS = MeanLoss(
     r" \tfrac1B\mathrm{Var}\,\tfrac12(\hat y_\tau - w_\tau^\top x_{\tau,\mathrm{query}})^2",
     printed=_MEAN_LOSS,
     mutants={
-        "1/B": replace(_MEAN_LOSS, weight=lambda B: Fraction(1, B)),
-        "1/(2 (B + 1))": replace(_MEAN_LOSS, weight=lambda B: Fraction(1, 2 * (B + 1))),
-        "1 % more": replace(_MEAN_LOSS, weight=lambda B: Fraction(101, 200 * B)),
+        "1/B": replace(_MEAN_LOSS, weight=lambda B: 1 / B),
+        "1/(2 (B + 1))": replace(_MEAN_LOSS, weight=lambda B: 1 / (2 * (B + 1))),
+        "1 % more": replace(_MEAN_LOSS, weight=lambda B: 101 / (200 * B)),
         "a variance of order 1/B^2": replace(
             _MEAN_LOSS, variance=lambda second, fourth, B: (fourth - second**2) / (4 * B**2)
+        ),
+        "right where E e^4 = (E e^2)^2": replace(
+            _MEAN_LOSS, variance=lambda second, fourth, B: (fourth - second**2) / 7
+        ),
+        "right for B = 1, 2 and 5": replace(
+            _MEAN_LOSS, weight=lambda B: (1 + (B - 1) * (B - 2) * (B - 5)) / (2 * B)
         ),
         "E e^4 alone": replace(_MEAN_LOSS, variance=lambda second, fourth, B: fourth / (4 * B)),
         "a variance without the quarter": replace(
@@ -80,25 +87,44 @@ def EQ_8(claim: MeanLoss, rng: np.random.Generator) -> Evidence:
         s = SymbolicPrompt(d, N, plane=plane)
         error = s.u @ s.H @ s.u - s.query @ s.task
         second = s.mean([error**2])[0]
-        fourth = s.mean([error**4])[0] if d == 1 and N == 1 else second**2
+        fourth = s.mean([error**4])[0]
         values = {"Lambda": s.covariance, "U": s.U[:-1, :-1], "u": s.U[-1, -1], "d": d}
         values |= {"p": s.U[:-1, -1], "q": s.U[-1, :-1], "1/N": QQ(1, N)}
         loss = s.ring.zero + evaluate(plain_tasks(derive_loss()), values)
         for B in (1, 2, 5):
-            weight = QQ(claim.weight(B).numerator, claim.weight(B).denominator)
+            part = claim.weight(Fraction(B))
+            weight = QQ(part.numerator, part.denominator)
             wrong = wrong or s.difference(f"B = {B}, the mean", [loss], [second * (B * weight)])
             # Each square meets itself once and B - 1 others.
             square = (fourth * B + second**2 * (B * (B - 1))) * weight**2
             variance = [square - (second * (B * weight)) ** 2]
             told = [claim.variance(second, fourth, B)]
             wrong = wrong or s.difference(f"B = {B}, the variance", variance, told)
+    wrong = wrong or _wrong_for_every_size(claim)
     return Evidence(
         not wrong,
         Grade.PROVED,
-        "E e^2 and E e^4 monomial by monomial, e = u'Hu - w'x; L by words of matrices",
-        "d = 1, N = 1 and 2 for all weights; d = 2, N = 1 on u_12 = u_21 = 0; B = 1, 2, 5",
+        "E e^2 and E e^4 monomial by monomial, e = u'Hu - w'x; L by words of matrices; mean and"
+        " variance of a mean of B independent copies with E e^2, E e^4 and B as letters",
+        "every B and law of e; E e^2 = 2L, and E e^4, for d = 1, N = 1 and 2 and all weights, and"
+        " d = 2, N = 1 on u_12 = u_21 = 0",
         counterexample=wrong,
     )
+
+
+def _wrong_for_every_size(claim: MeanLoss) -> str:
+    """Compare mean and variance of the loss with letters for B, E e^2 and E e^4."""
+    (_, B, second, fourth) = field(["B", "second", "fourth"], QQ)
+    weight = claim.weight(B)
+    # Each square meets itself once and B - 1 others.
+    variance = (fourth * B + second**2 * (B * (B - 1)) - (second * B) ** 2) * weight**2
+    for name, found, told in (
+        ("mean", second * B * weight, second / 2),
+        ("variance", variance, claim.variance(second, fourth, B)),
+    ):
+        if found != told:
+            return f"letters for B, E e^2, E e^4: the {name} is {found}, not {told}"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def test_theorem_1_names_the_size_at_which_it_fails(monkeypatch):
     monkeypatch.setattr(theorem_1, "TOLERANCE", {"float64": 0.0, "float32": 0.0})
     result = run_one(STATEMENTS["pathak2023/theorem-1"], 0)
     assert result.verdict is Verdict.FAILS
-    assert "dim=2, num_components=2, num_examples=2" in result.corrected.counterexample
+    assert "d = 2, m = 2, k = 2, sigma = 0.3, undecided" in result.corrected.counterexample
 
 
 def test_theorem_1_stands_on_every_line_and_every_operator_of_the_program():

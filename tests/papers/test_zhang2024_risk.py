@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from papers.beyond import corollary_6_looseness, random_covariance, risk_under_shift
+from papers.beyond import corollary_6_looseness, random_covariance, risk_under_shift, uniform_bias
 from papers.false_alarms import sampled_level
 from papers.ledger import Fault, Verdict
 from papers.runner import run_one
@@ -35,7 +35,7 @@ PRINTED = by_id(
 )
 BEYOND = by_id(
     statement
-    for module in (risk_under_shift, random_covariance, corollary_6_looseness)
+    for module in (risk_under_shift, random_covariance, corollary_6_looseness, uniform_bias)
     for statement in module.STATEMENTS
 )
 
@@ -72,7 +72,7 @@ def test_an_orthogonal_query_is_answered_after_the_longest_training_too():
     told = result.printed.counterexample
     assert "Lambda = diag(1, 2), N = 1, " in told
     assert (
-        "N = infinity, Gamma = diag(1, 2), examples ((1, 1),), query (1, -1):"
+        "N = infinity, Gamma = diag(1, 2), x_1 = (1, 1), x_query = (1, -1):"
         " yhat = (1/2) w_1 + (1/2) w_2"
     ) in told
 
@@ -128,7 +128,7 @@ def broken(patch: pytest.MonkeyPatch, module: object, name: str, field: str) -> 
             "beyond/corollary-6-condition-step",
         ),
         (
-            corollary_6_looseness,
+            uniform_bias,
             "expected_chain",
             "bias_uniform",
             "beyond/bias-without-condition-number",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from mpmath import mp
 
 from tests.theory import judge
 from theory import (
@@ -126,3 +127,44 @@ def test_zero_examples_change_no_prediction(k: int) -> None:
         np.testing.assert_allclose(
             predictor.predict(prompts.pad(k + 4)), predictor.predict(prompts), rtol=0, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("exponent", [9, 10, 11, 12, 13])
+@pytest.mark.parametrize("turned", [False, True])
+def test_least_squares_keeps_what_rounding_cannot_have_made(exponent: int, turned: bool) -> None:
+    """X = diag(1, 10^-exponent), also in another basis: w is that of the exact inverse.
+
+    Rounding moves a singular value by some 2^-52, 0.2 % of 1e-13; and the answer is cut off, that
+    is of size 1, if the small one counts as 0.
+    """
+    small = 10.0**-exponent
+    xs = np.diag([1.0, small])
+    if turned:
+        angles = np.array([0.3, 1.1])
+        left, right = ([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in angles)
+        xs = np.array(left) @ xs @ np.array(right)
+    with mp.workdps(60):
+        ys = np.array([0.7, -0.4])
+        w = mp.lu_solve(mp.matrix(xs.tolist()), mp.matrix(ys.tolist()))
+        expected = float(w[0] - 2 * w[1])
+    prompts = PromptBatch(np.concatenate([xs, [[1.0, -2.0]]])[None], ys[None])
+    assert abs(expected) > 0.005 / small
+    tolerance = 200 * 2.0**-52 / small
+    for found in (
+        LeastSquares().predict(prompts)[0],
+        LeastSquares().predict_all_prefixes(prompts)[0, -1],
+    ):
+        assert found == pytest.approx(expected, rel=tolerance)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.9, False), (1.1, True)])
+@pytest.mark.parametrize("k", [2, 9])
+def test_least_squares_cuts_off_at_its_limit(share: float, kept: bool, k: int) -> None:
+    """16 max(n, d) 2^-52 times the largest: in diagonal problems, where nothing is rounded."""
+    small = share * 16 * k * 2.0**-52
+    xs = np.zeros((1, k + 1, 2))
+    xs[0, :2] = np.diag([1.0, small])
+    xs[0, -1] = [0.0, small]
+    ys = np.zeros((1, k))
+    ys[0, 1] = 5.0
+    assert LeastSquares().predict(PromptBatch(xs, ys))[0] == pytest.approx(5.0 * kept)

@@ -179,6 +179,33 @@ def test_no_aligned_problem_in_two_dimensions_breaks_the_bound():
     assert min(found) < 1.5
 
 
+def test_a_negative_balance_lowers_the_bound_on_w():
+    """With |V| > u, w falls at w^2 below |B| / A: what it stays above is |B| / A - |c|.
+
+    So without the term m would be no bound on w^2, as the proof needs it. On u the bound without
+    the term is higher, and no start is known that breaks it (4000 random ones of two dimensions,
+    and a search from the worst of them, which ended at u(0)): there it is what the proof gives.
+    """
+    problem = FlowProblem.fixed(np.eye(2), 3)
+    strength = float(np.linalg.norm(problem.drive))
+    s = strength / float(np.max(problem.curvature))
+    u, c = np.sqrt(0.9 * s), -0.3 * s
+    # V where B is 0, and the curvature as everywhere: p = 0, w = u.
+    V = np.array([[0.0, np.sqrt(u**2 - c)], [0.0, 0.0]])
+    start = FlowState(problem.from_eigenbasis(V), float(u))
+    bounds = sharp_bounds(problem, start)
+    assert bounds.aligned
+    assert bounds.balance == pytest.approx(c)
+    m = 0.7 * s
+    assert bounds.u_squared_at_every_scale == pytest.approx((m + c) ** 2 / (4 * m), rel=1e-12)
+    states = judged(problem, start, times_of(problem, start))
+    overlaps = [np.sum(problem.drive * problem.in_eigenbasis(state.U)) for state in states]
+    w = np.array([state.u + p / strength for state, p in zip(states, overlaps, strict=True)])
+    assert np.min(w) ** 2 < min(w[0] ** 2, s) * (1 - 1e-3)
+    assert np.min(w) ** 2 >= m
+    assert min(state.u for state in states) ** 2 >= bounds.u_squared_at_every_scale
+
+
 def test_isotropic_starts_count_as_aligned_by_their_trace():
     """The curvature is constant on the diagonal: only tr U counts there, not each entry."""
     problem = FlowProblem.fixed(np.eye(2), 3)
