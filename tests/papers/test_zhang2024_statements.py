@@ -54,7 +54,7 @@ GRADES = {
             *(f"zhang2024/lemma-{name}" for name in ("12", "20", "26-trace", "28")),
             *(f"zhang2024/theorem-{number}" for number in (4, 8)),
             *(f"zhang2024/eq-{number}" for number in (3, 9, 64)),
-            "zhang2024/definition-7",
+            *(f"zhang2024/definition-{number}" for number in (1, 2, 7)),
             "zhang2024/lemma-18-start",
             "zhang2024/lemma-27-citation",
             "zhang2024/von-oswald",
