@@ -144,14 +144,15 @@ class RandomDiagonalTasks(Tasks):
     Parameters
     ----------
     laws
-        The laws of lambda_1, ..., lambda_d (`theory.laws`), which must be able to sample.
+        The laws of lambda_1, ..., lambda_d (`theory.laws`): those that have `sample`, which a type
+        checker sees and this class does not check.
     prompt_length
         N >= 1.
 
     Raises
     ------
     ValueError
-        If there are no laws, one cannot sample, or N < 1.
+        If there are no laws, or N < 1.
 
     Notes
     -----

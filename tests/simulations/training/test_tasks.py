@@ -6,7 +6,6 @@ from simulations.training import FixedCovarianceTasks, MixtureTasks, RandomDiago
 from simulations.training.gradients import held_out_stream, step_stream
 from tests.simulations.training.cases import FIXED, MIXTURE, RANDOM, TASKS
 from theory import PromptBatch
-from theory.laws import Exponential, GivenMoments
 from theory.linear_attention import embed
 
 ALL = pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS)
@@ -114,8 +113,3 @@ def test_every_step_has_prompts_of_its_own():
 def test_bad_tasks(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_a_law_must_be_able_to_sample():
-    with pytest.raises((ValueError, TypeError)):
-        RandomDiagonalTasks((Exponential(1.0), GivenMoments(1, 2, 6)), 5)
