@@ -18,7 +18,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -29,6 +29,7 @@ from constructions.architecture import LayerWeights
 from constructions.compiled_circuit import CompiledCircuit
 from constructions.export.gelu_new import gelu_new_square
 from constructions.export.self_attention import self_attention_problems
+from constructions.gpt2 import GPT2Shape
 from constructions.layer_plan import Head, LayerPlan, Product
 from constructions.lowering import lower
 from constructions.passes.allocate import QUIET
@@ -36,45 +37,6 @@ from constructions.planning import Planner
 from constructions.stream import ResidualStream
 
 Array = Float[np.ndarray, "..."]
-
-
-@dataclass(frozen=True)
-class GPT2Shape:
-    """The sizes of a GPT-2, by the names of its configuration.
-
-    Parameters
-    ----------
-    n_layer, n_head, n_embd, n_inner
-        Layers, heads a layer, width of the residual stream and of the feed-forward part.
-    activation_function
-        "gelu" (the erf form) or "gelu_new" (the tanh form).
-
-    Raises
-    ------
-    ValueError
-        If a size is not positive, or the heads do not divide the width.
-    """
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    n_inner: int
-    activation_function: Literal["gelu", "gelu_new"] = "gelu"
-
-    def __post_init__(self) -> None:
-        if min(self.n_layer, self.n_head, self.n_embd, self.n_inner) < 1:
-            raise ValueError(f"{self}: expected positive sizes")
-        if self.n_embd % self.n_head:
-            raise ValueError(f"{self}: n_embd is not a multiple of n_head")
-
-    @property
-    def d_head(self) -> int:
-        """The width of a head."""
-        return self.n_embd // self.n_head
-
-
-#: The transformer of the experiments of pathak2023, Section 4 (256 wide, feed-forward 4 x 256).
-PATHAK2023 = GPT2Shape(12, 8, 256, 1024, "gelu_new")
 
 
 def smallest_shape(model: CompiledCircuit) -> GPT2Shape:

@@ -67,6 +67,7 @@ def _files(network: "PosteriorMeanTransformer", to: str, shape: str | None) -> d
             return onnx_files(network)
         except ModuleNotFoundError as error:
             raise ValueError(str(error)) from None
-    from constructions.export.gpt2 import PATHAK2023, gpt2_files
+    from constructions.export.gpt2 import gpt2_files
+    from constructions.gpt2 import PATHAK2023
 
     return gpt2_files(network, PATHAK2023 if shape == "pathak2023" else None)

@@ -12,8 +12,9 @@ from transformers import GPT2Model
 
 from constructions import Box, CompiledCircuit
 from constructions.circuit import Circuit, Prompt
-from constructions.export.gpt2 import PATHAK2023, GPT2Shape, gpt2_files, smallest_shape
+from constructions.export.gpt2 import gpt2_files, smallest_shape
 from constructions.gadgets import square_gadget
+from constructions.gpt2 import PATHAK2023, GPT2Shape
 from constructions.values import attention, previous, total
 from tests.constructions.export.drawn import drawn, separated, undecided
 

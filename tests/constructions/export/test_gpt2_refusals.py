@@ -6,14 +6,9 @@ import torch
 
 from constructions import Box, CompiledCircuit, compile_posterior_mean
 from constructions.circuit import Circuit, Prompt
-from constructions.export.gpt2 import (
-    PATHAK2023,
-    GPT2Shape,
-    gpt2_files,
-    gpt2_problems,
-    smallest_shape,
-)
+from constructions.export.gpt2 import gpt2_files, gpt2_problems, smallest_shape
 from constructions.export.self_attention import self_attention_problems
+from constructions.gpt2 import PATHAK2023, GPT2Shape
 from constructions.values import COVARIATES, EVERY, Sum, attention, previous
 from tests.constructions.export.drawn import separated
 
