@@ -137,7 +137,7 @@ def compare(
     }
     truth = None if exact is None else _answers(problems, "exact", exact, prompts)
     problems.raise_if_any()
-    return _compared(name, tuple(candidates), answers, truth, rng, trials)
+    return _compared(name, tuple(candidates), answers, truth, rng, trials=trials)
 
 
 def _compared(
@@ -146,31 +146,45 @@ def _compared(
     answers: Mapping[str, Float[np.ndarray, "batch prefixes"]],
     truth: Float[np.ndarray, "batch prefixes"] | None,
     rng: np.random.Generator,
+    *,
     trials: int,
 ) -> Comparison:
-    seed = int(rng.integers(2**63))
-
-    def bands(rows: Mapping[str, Float[np.ndarray, "batch prefixes"]]) -> dict[str, Band]:
-        return {
-            who: bootstrap_band(values, np.random.default_rng(seed), trials=trials)
-            for who, values in rows.items()
-        }
-
-    reference = candidates[0]
+    reference, *others = candidates
     squares = {} if truth is None else {who: (a - truth) ** 2 for who, a in answers.items()}
     away = {who: (answers[name] - answers[who]) ** 2 for who in candidates}
-    others = candidates[1:]
+    rows = {
+        "errors": squares,
+        "excess": {who: squares[name] - squares[who] for who in candidates if squares},
+        "distances": away,
+        "margins": {who: away[who] - away[reference] for who in others},
+        "apart": {who: (answers[reference] - answers[who]) ** 2 for who in others},
+    }
+    medians = {who: np.median(values, axis=0) for who, values in squares.items()}
     return Comparison(
         name,
         candidates,
         len(answers[name]),
-        bands(squares),
-        {who: np.median(values, axis=0) for who, values in squares.items()},
-        bands({who: squares[name] - squares[who] for who in candidates if squares}),
-        bands(away),
-        bands({who: away[who] - away[reference] for who in others}),
-        bands({who: (answers[reference] - answers[who]) ** 2 for who in others}),
+        median_errors=medians,
+        **_bands(rows, rng, trials),
     )
+
+
+def _bands(
+    rows: Mapping[str, Mapping[str, Float[np.ndarray, "batch prefixes"]]],
+    rng: np.random.Generator,
+    trials: int,
+) -> dict[str, dict[str, Band]]:
+    """Return a band for each, all with the same resampled prompts: drawing those takes longest."""
+    flat = [values for named in rows.values() for values in named.values()]
+    whole = bootstrap_band(np.concatenate(flat, axis=1), rng, trials=trials)
+    width = flat[0].shape[1]
+    pieces = iter(range(0, width * len(flat), width))
+
+    def band() -> Band:
+        first = next(pieces)
+        return Band(*(values[first : first + width] for values in vars(whole).values()))
+
+    return {kind: {who: band() for who in named} for kind, named in rows.items()}
 
 
 def _answers(
