@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -32,6 +33,17 @@ UNLEARNED_POSITIONS = 1024
 
 #: The key of config.json that tells a model without positions.
 LEARNED_POSITIONS = "learned_positions"
+
+#: What the model computes under other names of config.json: all else would be another model.
+STOCK = {
+    "layer_norm_epsilon": EPSILON,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
+
+#: What values of the wrong kind, size or name raise.
+UNREADABLE = (LookupError, AttributeError, TypeError, RuntimeError, ValueError)
 
 
 def saved_gpt2(model: GPT2) -> dict[str, bytes]:
@@ -67,6 +79,8 @@ def saved_gpt2(model: GPT2) -> dict[str, bytes]:
 def read_gpt2(files: Mapping[str, bytes]) -> tuple[GPT2, int]:
     """Return the model of files that `saved_gpt2` or an export wrote, and its constant columns.
 
+    Its dropout is 0 whatever the configuration says, and it is in evaluation mode.
+
     Parameters
     ----------
     files
@@ -87,11 +101,12 @@ def read_gpt2(files: Mapping[str, bytes]) -> tuple[GPT2, int]:
         weights = safetensors.torch.load(files[WEIGHTS])
         with np.load(io.BytesIO(files[PROMPTS]), allow_pickle=False) as archive:
             prompts = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, BadZipFile, safetensors.SafetensorError) as error:
+    # zipfile raises RuntimeError for versions and passwords that damage pretends.
+    except (*UNREADABLE, OSError, EOFError, BadZipFile, safetensors.SafetensorError) as error:
         raise ValueError(f"cannot be read as a GPT-2: {error}") from error
     try:
-        return _model(config, weights, prompts), int(prompts.get("constant_columns", 0))
-    except (KeyError, AttributeError, TypeError, RuntimeError, ValueError) as error:
+        return _model(config, weights, prompts), _constant_columns(prompts)
+    except UNREADABLE as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"is not a GPT-2 that prompts fit: {what}") from error
 
@@ -144,45 +159,61 @@ def _model(
     config: Mapping[str, Any], weights: Mapping[str, Tensor], prompts: Mapping[str, Any]
 ) -> GPT2:
     inner = config.get("n_inner")
-    if (epsilon := config.get("layer_norm_epsilon", EPSILON)) != EPSILON:
-        raise ValueError(f"layer_norm_epsilon is {epsilon}; expected {EPSILON}")
+    for name, value in STOCK.items():
+        if (found := config.get(name, value)) != value:
+            raise ValueError(f"{name} is {found}; expected {value}")
+    if (activation := config["activation_function"]) not in ("gelu", "gelu_new"):
+        raise ValueError(f"activation_function is {activation!r}; expected 'gelu' or 'gelu_new'")
     shape = GPT2Shape(
         config["n_layer"],
         config["n_head"],
         config["n_embd"],
         4 * config["n_embd"] if inner is None else inner,
-        config["activation_function"],
+        activation,
     )
-    if shape.activation_function not in ("gelu", "gelu_new"):
-        raise ValueError(
-            f"activation_function is {shape.activation_function!r}; expected 'gelu' or 'gelu_new'"
-        )
     embedding, read_out = prompts["embedding"], prompts["read_out"]
-    learned = config.get(LEARNED_POSITIONS, True)
-    positions = weights["wpe.weight"]
-    model = GPT2(shape, len(embedding), len(positions) if learned else None, read_out.shape[1])
+    positions, learned = weights["wpe.weight"], config.get(LEARNED_POSITIONS, True)
+    model = GPT2(
+        shape,
+        len(embedding),
+        config.get("n_positions", len(positions)) if learned else None,
+        read_out.shape[1],
+    )
     model = model.to(positions.dtype)
-    _fill(model.read_in, embedding.T, prompts.get("embedding_bias", 0.0), "embedding")
-    _fill(model.read_out, read_out.T, prompts.get("read_out_bias", 0.0), "read_out")
+    _fill(model.read_in, embedding.T, prompts.get("embedding_bias"), "embedding")
+    _fill(model.read_out, read_out.T, prompts.get("read_out_bias"), "read_out")
     for name, module in _modules(model):
         weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
         _fill(module, weight.T if isinstance(module, nn.Linear) else weight, bias, name)
     if model.positions is not None:
-        with torch.no_grad():
-            model.positions.copy_(positions)
+        _copy(positions, model.positions, "wpe")
+    if any(name.startswith(f"h.{shape.n_layer}.") for name in weights):
+        raise ValueError(f"{WEIGHTS} has more layers than n_layer, {shape.n_layer}")
     return model.eval()
 
 
+def _constant_columns(prompts: Mapping[str, Any]) -> int:
+    columns = operator.index(prompts.get("constant_columns", np.array(0)).item())
+    if columns < 0:
+        raise ValueError(f"constant_columns is {columns}; expected an integer >= 0")
+    return columns
+
+
 def _fill(module: nn.Linear | nn.LayerNorm, weight: Any, bias: Any, name: str) -> None:
-    """Copy weights in; unlike torch's `copy_`, shapes must be equal."""
-    if tuple(weight.shape) != tuple(module.weight.shape):
+    """Copy weights in; without a bias it is zero."""
+    _copy(weight, module.weight, name)
+    _copy(np.zeros(len(module.bias)) if bias is None else bias, module.bias, f"bias of {name}")
+
+
+def _copy(values: Any, parameter: Tensor, name: str) -> None:
+    """Copy values in; unlike for torch's `copy_`, shapes must be equal."""
+    if tuple(values.shape) != tuple(parameter.shape):
         raise ValueError(
-            f"{name} has shape {tuple(weight.shape)}; expected {tuple(module.weight.shape)}, as the"
+            f"{name} has shape {tuple(values.shape)}; expected {tuple(parameter.shape)}, as the"
             f" sizes in {CONFIG} say"
         )
     with torch.no_grad():
-        module.weight.copy_(torch.as_tensor(weight))
-        module.bias.copy_(torch.as_tensor(bias))
+        parameter.copy_(torch.as_tensor(values))
 
 
 def _array(weights: Tensor) -> np.ndarray:

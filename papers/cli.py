@@ -15,6 +15,7 @@ from papers.commands.accuracy import accuracy
 from papers.commands.attack import attack
 from papers.commands.build import build_posterior_mean
 from papers.commands.check import check
+from papers.commands.compare import compare
 from papers.commands.cost import cost
 from papers.commands.errata import list_errata
 from papers.commands.export import export
@@ -29,6 +30,7 @@ from papers.commands.runs import runs
 from papers.commands.show import mutants, show
 from papers.commands.status import status
 from papers.commands.sweep import sweep
+from papers.commands.train import train
 from papers.commands.verify import verify
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -54,6 +56,8 @@ app.command()(cost)
 app.command()(attack)
 app.command()(flow)
 app.command()(sweep)
+app.command()(train)
+app.command()(compare)
 app.add_typer(runs, name="runs")
 
 

@@ -16,6 +16,8 @@ from papers.beyond import (
     risk_under_shift,
     scores_need_heads,
     sharper_bounds,
+    trained_transformers,
+    trained_under_shift,
     two_layers,
     unbalanced_starts,
     uniform_bias,
@@ -41,4 +43,6 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *uniform_bias.STATEMENTS,
     *risk_under_shift.STATEMENTS,
     *random_covariance.STATEMENTS,
+    *trained_transformers.STATEMENTS,
+    *trained_under_shift.STATEMENTS,
 )

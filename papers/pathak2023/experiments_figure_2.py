@@ -360,8 +360,9 @@ TRANSFORMER = OpenStatement(
     "pathak2023/figure-2-transformer",
     "The transformer is nearly as good as the oracles, and much better than least squares",
     "Section 3.1, Figure 2",
-    "needs a transformer that was trained on the mixture; the other curves are the experiment"
-    " pathak2023-figure-2",
+    "needs the paper's transformer (12 layers, d = 20), which takes a GPU to train: iclproof runs"
+    " start pathak2023-transformers --preset paper. At d = 5 it is beyond/trained-errors; the other"
+    " curves are the experiment pathak2023-figure-2",
 )
 
 STATEMENTS = (

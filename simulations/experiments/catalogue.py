@@ -24,6 +24,12 @@ _MODULES: tuple[str, ...] = (
     "linear_attention_shifts",
     "random_covariances",
     "trained_attention",
+    "trained_and_built",
+    "fine_tuned_networks",
+    "mixture_transformers",
+    "gaussian_transformers",
+    "open_question_transformers",
+    "step_sizes",
 )
 
 

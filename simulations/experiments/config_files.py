@@ -19,7 +19,15 @@ from simulations.experiments.experiment import Experiment
 from simulations.stored_folder import JSON, require_json
 from theory.validation import Problems
 
-__all__ = ["changed", "config_as_json", "config_from_json", "set_fields", "setting"]
+__all__ = [
+    "changed",
+    "config_as_json",
+    "config_from_json",
+    "fields_as_json",
+    "fields_from_json",
+    "set_fields",
+    "setting",
+]
 
 Config = TypeVar("Config")
 
@@ -77,9 +85,49 @@ def config_from_json(experiment: Experiment[Config], document: Mapping[str, Any]
     """
     if experiment.decode is not None:
         return experiment.decode(document)
+    return fields_from_json(f"config of {experiment.name}", experiment.config_type, document)
+
+
+def fields_as_json(config: object) -> dict[str, JSON]:
+    """Return any frozen dataclass of plain values as what JSON can hold.
+
+    Raises
+    ------
+    TypeError
+        If it is no dataclass.
+    """
+    return _as_object(_plain(config))
+
+
+def fields_from_json(
+    subject: str,
+    config_type: type[Config],
+    document: Mapping[str, Any],
+    settings: Mapping[str, JSON] | None = None,
+) -> Config:
+    """Return a frozen dataclass of plain values from JSON, whatever experiment it belongs to.
+
+    Parameters
+    ----------
+    subject
+        What errors call it.
+    config_type
+        The dataclass; fields with defaults may be left out.
+    document
+        The fields.
+    settings
+        New values of some of them: see `set_fields`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `config_from_json`, and if the name of a setting leads nowhere.
+    """
     found: list[str] = []
-    config = _read(found, "", experiment.config_type, document)
-    problems = Problems(f"config of {experiment.name}")
+    if settings:
+        document = set_fields(document, settings, found)
+    config = _read(found, "", config_type, document)
+    problems = Problems(subject)
     for problem in found:
         problems.add(problem)
     problems.raise_if_any()
@@ -236,13 +284,26 @@ def _read(problems: list[str], where: str, hint: Any, value: Any) -> Any:
 
 
 def _read_union(problems: list[str], where: str, hint: Any, value: Any) -> Any:
+    refused: dict[Any, list[str]] = {}
     for member in typing.get_args(hint):
-        refusals: list[str] = []
-        read = _read(refusals, where, member, value)
-        if not refusals:
+        refused[member] = []
+        read = _read(refused[member], where, member, value)
+        if not refused[member]:
             return read
-    problems.append(f"{where} is {value!r}; expected {_told(hint)}")
+    meant = [member for member in refused if _is_meant(member, value)]
+    if len(meant) == 1:
+        problems += refused[meant[0]]
+    else:
+        problems.append(f"{where} is {value!r}; expected {_told(hint)}")
     return None
+
+
+def _is_meant(member: Any, value: Any) -> bool:
+    """Whether an object is one of this dataclass, which `kind`, if there is such a field, says."""
+    if not dataclasses.is_dataclass(member) or not isinstance(value, Mapping):
+        return False
+    kinds = typing.get_args(typing.get_type_hints(member).get("kind"))
+    return not kinds or value.get("kind", kinds[0]) in kinds
 
 
 def _read_tuple(problems: list[str], where: str, hint: Any, value: Any) -> Any:

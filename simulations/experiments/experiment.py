@@ -12,7 +12,7 @@ from simulations.stored_folder import JSON
 
 __all__ = ["Arrays", "Checkpoint", "Experiment", "NoCheckpoint", "Preset"]
 
-#: What a part and an experiment return: arrays of numbers by name, float64, int64 or bool.
+#: What a part and an experiment return: arrays of numbers by name, float64, float32, int64 or bool.
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 #: "smoke" takes seconds, "laptop" minutes on two cores, "paper" has the paper's sizes.

@@ -210,7 +210,7 @@ def _smoke() -> dict[str, GaussianTransformers]:
 
 
 def _laptop() -> dict[str, GaussianTransformers]:
-    steps = Steps(6000, 64)
+    steps = Steps(4000, 64)
     return _runs(
         GaussianPrompts(5, 0.0, 20),
         ModelConfig(layers=3, heads=8, width=64),

@@ -306,6 +306,7 @@ def _fixed_sets() -> dict[str, MixtureTransformers]:
         training = replace(
             whole,
             model=replace(whole.model, dropout=dropout),
+            steps=replace(whole.steps, count=3500),
             training_set=TrainingSet(size),
             seeds=(0,),
         )
@@ -314,7 +315,9 @@ def _fixed_sets() -> dict[str, MixtureTransformers]:
 
 
 def _smoke(training_set: TrainingSet | None = None) -> dict[str, MixtureTransformers]:
-    training = replace(presets("smoke")["m=2"], training_set=training_set)
+    whole = presets("smoke")["m=2"]
+    steps = replace(whole.steps, count=100)
+    training = replace(whole, steps=steps, training_set=training_set, records=10)
     return {"m=2": MixtureTransformers(training, 300, num_prompts=128, bootstrap_trials=100)}
 
 

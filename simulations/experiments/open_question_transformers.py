@@ -194,7 +194,7 @@ def _smoke() -> dict[str, OpenQuestionTransformers]:
 
 def _laptop() -> dict[str, OpenQuestionTransformers]:
     laws: dict[str, tuple[Prompts, int]] = {
-        "nonlinear": (NonlinearPrompts(5, 5, 1.0, 15, 20), 6000),
+        "nonlinear": (NonlinearPrompts(5, 5, 1.0, 15, 20), 5000),
         "random mixtures": (RandomMixturePrompts(2, 3, 0.1, 40), 5000),
     }
     return {

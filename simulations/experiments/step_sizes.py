@@ -151,7 +151,7 @@ EXPERIMENTS: tuple[Experiment[StepSizes], ...] = (
             },
             "laptop": {
                 "width 64": StepSizes(
-                    _training(MixturePrompts(5, 5, 1.0, 15), ModelConfig(heads=8), 1500)
+                    _training(MixturePrompts(5, 5, 1.0, 15), ModelConfig(heads=8), 1000)
                 ),
             },
         },

@@ -5,15 +5,24 @@ from __future__ import annotations
 from simulations.figures.covariate_laws import COVARIATE_LAWS
 from simulations.figures.em_recovery import EM_RECOVERY
 from simulations.figures.experiment_figure import ExperimentFigure
+from simulations.figures.fine_tuned_networks import FINE_TUNED_NETWORKS
 from simulations.figures.fitted_mixtures import FITTED_MIXTURES
+from simulations.figures.gaussian_transformers import GAUSSIAN_TRANSFORMERS
 from simulations.figures.linear_attention_shifts import LINEAR_ATTENTION_SHIFTS
 from simulations.figures.mixture_prediction import MIXTURE_PREDICTION
+from simulations.figures.mixture_transformers import MIXTURE_TRANSFORMERS
+from simulations.figures.open_questions import OPEN_QUESTIONS
 from simulations.figures.posterior_mean_shifts import POSTERIOR_MEAN_SHIFTS
 from simulations.figures.prediction_distances import PREDICTION_DISTANCES
 from simulations.figures.random_covariances import RANDOM_COVARIANCES
+from simulations.figures.step_sizes import STEP_SIZES
+from simulations.figures.trained_and_built import TRAINED_AND_BUILT
 from simulations.figures.trained_attention import TRAINED_ATTENTION
 from simulations.figures.trained_predictions import TRAINED_PREDICTIONS
 from simulations.figures.trained_step_size import TRAINED_STEP_SIZE
+from simulations.figures.transformer_distances import TRANSFORMER_DISTANCES
+from simulations.figures.transformer_shifts import TRANSFORMER_SHIFTS
+from simulations.figures.transformer_training_sets import TRANSFORMER_TRAINING_SETS
 
 __all__ = ["FIGURES", "find_figure"]
 
@@ -29,6 +38,15 @@ FIGURES: tuple[ExperimentFigure, ...] = (
     TRAINED_ATTENTION,
     TRAINED_STEP_SIZE,
     TRAINED_PREDICTIONS,
+    MIXTURE_TRANSFORMERS,
+    TRANSFORMER_TRAINING_SETS,
+    TRANSFORMER_DISTANCES,
+    *TRANSFORMER_SHIFTS,
+    GAUSSIAN_TRANSFORMERS,
+    OPEN_QUESTIONS,
+    STEP_SIZES,
+    TRAINED_AND_BUILT,
+    FINE_TUNED_NETWORKS,
 )
 
 

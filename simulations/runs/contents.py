@@ -36,7 +36,8 @@ __all__ = [
 
 CONFIG, RESULT, MADE = "config.json", "result.safetensors", "made.json"
 
-_DTYPES = (np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_))
+#: float32 is for the weights of trained models: half the size of a result, and exact.
+_DTYPES = tuple(map(np.dtype, (np.float64, np.float32, np.int64, np.bool_)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ def arrays_as_bytes(arrays: Arrays, where: str) -> bytes:
     Raises
     ------
     TypeError
-        If one is not an array of float64, int64 or bool under a text name.
+        If one is not an array of float64, float32, int64 or bool under a text name.
     """
     wrong = [
         f"{name!r} is {_told(array)}"
@@ -138,7 +139,7 @@ def arrays_as_bytes(arrays: Arrays, where: str) -> bytes:
     if wrong:
         raise TypeError(
             f"{where} returned what cannot be stored: {'; '.join(wrong)}; expected arrays of"
-            " float64, int64 or bool by text names"
+            " float64, float32, int64 or bool by text names"
         )
     # A copy in order "C" keeps the shape () of a single number, and is what safetensors reads.
     plain = {name: np.array(arrays[name], order="C") for name in sorted(arrays)}

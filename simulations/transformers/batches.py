@@ -61,12 +61,12 @@ class Batches:
 
 
 def _subset(
-    prompts: Sample, rng: np.random.Generator, size: int, points: int
-) -> tuple[Float[np.ndarray, "batch points d"], Float[np.ndarray, "batch points"]]:
+    prompts: Sample, rng: np.random.Generator, size: int, length: int
+) -> tuple[Float[np.ndarray, "size length d"], Float[np.ndarray, "size length"]]:
     """Some prompts of a set; of each, some examples in random order."""
     xs, ys, _ = prompts
     chosen = rng.choice(len(xs), size, replace=False, shuffle=False)[:, None]
-    order = np.argsort(rng.random((size, xs.shape[1])), axis=1)[:, :points]
+    order = np.argsort(rng.random((size, xs.shape[1])), axis=1)[:, :length]
     return xs[chosen, order], ys[chosen, order]
 
 

@@ -51,6 +51,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         problems = Problems("ModelConfig")
+        _check_choice(self, problems, "architecture", ("gpt2", "section-1.2"))
+        _check_choice(self, problems, "positions", ("learned", "none"))
         _set_counts(self, problems, layers=1, heads=1, width=2)
         if self.heads > 0 and self.width % self.heads:
             problems.add(f"width is {self.width}; expected a multiple of heads, {self.heads}")
@@ -110,6 +112,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         problems = Problems("Steps")
+        _check_choice(self, problems, "decay", ("none", "cosine"))
         _set_counts(self, problems, count=1, batch_size=1, warm_up=0)
         _set_number(self, problems, "step_size", strict=True)
         if self.clip is not None:
@@ -250,7 +253,8 @@ class TransformerTraining:
                 f"records is {self.records}; expected at most one a step, {self.steps.count}"
             )
         self._check_lengths(problems)
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+        plain = all(type(seed) is int and seed >= 0 for seed in self.seeds)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not plain:
             problems.add(f"seeds is {self.seeds!r}; expected distinct integers >= 0, at least one")
         if self.training_set is not None:
             if self.training_set.size < self.steps.batch_size:
@@ -265,9 +269,8 @@ class TransformerTraining:
                 )
         if self.model.architecture == "section-1.2" and self.compiled:
             problems.add("compiled is for 'gpt2': 'section-1.2' refuses columns by their values")
-        for name, choices in (("device", ("cpu", "cuda")), ("precision", ("float32", "bfloat16"))):
-            if getattr(self, name) not in choices:
-                problems.add(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
+        _check_choice(self, problems, "device", ("cpu", "cuda"))
+        _check_choice(self, problems, "precision", ("float32", "bfloat16"))
         problems.raise_if_any()
 
     @property
@@ -291,6 +294,11 @@ class TransformerTraining:
                 f"prompts.num_examples is {own}, and model.max_examples {longest}: prompts are"
                 " longer than there are positions for; expected max_examples >= num_examples"
             )
+
+
+def _check_choice(config: Any, problems: Problems, name: str, choices: tuple[str, ...]) -> None:
+    if getattr(config, name) not in choices:
+        problems.add(f"{name} is {getattr(config, name)!r}; expected one of {choices}")
 
 
 def _set_counts(config: Any, problems: Problems, **least: int) -> None:

@@ -42,7 +42,7 @@ class ModelPredictor:
         Raises
         ------
         ValueError
-            If the prompts are longer than the model's positions, or of another dimension.
+            If the prompts are longer than the model's positions.
         """
         return self.predict_all_prefixes(prompts)[:, -1]
 
@@ -60,7 +60,7 @@ class ModelPredictor:
         tokens = torch.cat([before, tokens], dim=1)
         size = max(1, _TOKENS // tokens.shape[1])
         with torch.no_grad():
-            answers = torch.cat([self._answers(part) for part in tokens.split(size)])
+            answers = torch.cat([self._answers(part) for part in torch.split(tokens, size)])
         return np.asarray(answers.double().numpy())
 
     def _answers(self, tokens: torch.Tensor) -> torch.Tensor:

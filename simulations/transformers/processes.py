@@ -51,13 +51,19 @@ def joined_processes(device: str) -> Iterator[Processes]:
     Raises
     ------
     ValueError
-        If the environment that torchrun sets is damaged.
+        If the environment that torchrun sets is damaged, or a process has no GPU of its own.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield ALONE
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= there:
+            raise ValueError(
+                f"device is 'cuda', and process {number} of this machine (from 0) has no GPU:"
+                f" torch finds {there}; start at most one process a GPU, or take device 'cpu'"
+            )
+        torch.cuda.set_device(number)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size())

@@ -48,6 +48,9 @@ def _check(prompts: object, subject: str) -> None:
             object.__setattr__(prompts, field.name, value)
     noise = problems.number("noise_std", prompts.noise_std, 0.0, strict=False)  # type: ignore[attr-defined]
     object.__setattr__(prompts, "noise_std", noise)
+    covariance = getattr(prompts, "covariance", "identity")
+    if covariance not in ("identity", "exponential"):
+        problems.add(f"covariance is {covariance!r}; expected 'identity' or 'exponential'")
     problems.raise_if_any()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from simulations.transformers.batches import Batches
@@ -51,7 +51,7 @@ class Records:
         Mean norm of the gradient of all weights since then, before clipping, (records, seeds).
     """
 
-    steps: Float[np.ndarray, " records"]
+    steps: Int[np.ndarray, " records"]
     losses: Float[np.ndarray, "records seeds"]
     gradient_norms: Float[np.ndarray, "records seeds"]
 
@@ -176,6 +176,8 @@ class TrainingRun:
         except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
             raise _damaged(error) from error
         _check_config(config, found, version)
+        if not 0 <= step <= config.steps.count:
+            raise _damaged(f"step is {step}, of {config.steps.count}")
         run = cls(config, processes)
         run.step = step
         run._load(tensors)
@@ -251,20 +253,28 @@ class TrainingRun:
 
     def _load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the tensors of `_tensors`."""
-        mine = {name: t for name, t in self._tensors().items() if not name.startswith("optimiser.")}
-        for name, tensor in mine.items():
-            if name not in tensors or tensors[name].shape != tensor.shape:
+        mine = self._tensors()
+        shapes = {name: tensor.shape for name, tensor in mine.items()} | self._moment_shapes()
+        for name, shape in shapes.items():
+            if name not in tensors or tensors[name].shape != shape:
                 found = tuple(tensors[name].shape) if name in tensors else "missing"
-                raise _damaged(f"{name} is {found}, expected shape {tuple(tensor.shape)}")
+                raise _damaged(f"{name} is {found}, expected shape {tuple(shape)}")
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimiser."):
-                _, number, moment = name.split(".")
-                moments.setdefault(int(number), {})[moment] = tensor
+        for name in self._moment_shapes():
+            _, number, moment = name.split(".")
+            moments.setdefault(int(number), {})[moment] = tensors[name]
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": moments})
         with torch.no_grad():
             for name, tensor in mine.items():
                 tensor.copy_(tensors[name])
+
+    def _moment_shapes(self) -> dict[str, torch.Size]:
+        """The shapes of the optimiser's tensors by name: none before the first step."""
+        shapes: dict[str, torch.Size] = {}
+        for i, p in enumerate(self._parameters if self.step else ()):
+            shapes |= {f"optimiser.{i}.{name}": p.shape for name in ("exp_avg", "exp_avg_sq")}
+            shapes[f"optimiser.{i}.step"] = torch.Size()
+        return shapes
 
 
 #: Told the training at every record; it may save it, and stop it by raising.

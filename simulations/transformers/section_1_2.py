@@ -37,7 +37,7 @@ class Section12(nn.Module):
     Raises
     ------
     ValueError
-        If shapes do not fit.
+        If shapes of the layers do not fit.
     """
 
     def __init__(

@@ -5,10 +5,10 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,6 +16,7 @@ from simulations.drawing.files import write_figures
 from simulations.experiments.catalogue import experiments
 from simulations.figures.catalogue import FIGURES, find_figure
 from simulations.runs import StoredRun
+from tests.simulations.figures.reading import assert_curve, assert_some_of, edges, lines
 from tests.simulations.figures.smoke import runs_of
 
 BY_NAME = {figure.name: figure for figure in FIGURES}
@@ -28,25 +29,11 @@ def drawn(name: str) -> tuple[Figure, dict[str, StoredRun]]:
     return figure.draw(runs), runs
 
 
-def lines(axes: Axes) -> dict[str, np.ndarray]:
-    """The y-values of the lines of a panel by gid."""
-    return {line.get_gid(): np.asarray(line.get_ydata()) for line in axes.lines}
-
-
-def edges(axes: Axes) -> set[float]:
-    """All heights of the edges of the bands of a panel."""
-    return {y for band in axes.collections for p in band.get_paths() for y in p.vertices[:, 1]}
-
-
-def assert_curve(axes: Axes, gid: str, run: StoredRun, key: str) -> None:
-    np.testing.assert_array_equal(lines(axes)[gid], run.arrays[f"{key}/mean"])
-    for end in ("low", "high"):
-        assert set(run.arrays[f"{key}/{end}"].tolist()) <= edges(axes)
-
-
-def assert_some_of(values: np.ndarray, array: np.ndarray) -> None:
-    assert len(values) > 0
-    assert set(values.tolist()) <= set(np.atleast_1d(array).tolist())
+def sized(config: Any) -> Any:
+    """The part of a config that has the dimension."""
+    if hasattr(config, "training"):
+        return config.training.prompts
+    return config.tasks if hasattr(config, "tasks") else config
 
 
 # All figures
@@ -110,10 +97,11 @@ def test_captions_say_where_the_numbers_come_from(name):
         assert line.startswith(f"{figure.experiment}, {label} (smoke preset): config ")
         for part in (f"address {run.address[:12]}", f"code {run.code[:12]}", "numpy 2.0.0"):
             assert part in line
-        assert f"seed={run.config.seed}" in line
+        assert (
+            f"seed={run.config.seed}" in line if hasattr(run.config, "seed") else "seeds=[" in line
+        )
         assert "earlier code" not in line
-        config = run.config.tasks if hasattr(run.config, "tasks") else run.config
-        assert f"d = {config.dim}" in said
+        assert f"d = {sized(run.config).dim}" in said
     old = {label: dataclasses.replace(run, code="0" * 64) for label, run in runs.items()}
     assert figure.caption(old).count("code 000000000000 (made by earlier code)") == len(runs)
 

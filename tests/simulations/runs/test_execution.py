@@ -150,7 +150,7 @@ def refuse(config, parts):
 
 
 def odd_arrays(config, part, checkpoint):
-    return {"names": np.array(["a"]), "few": np.float32(1.0), "list": [1.0]}
+    return {"names": np.array(["a"]), "few": np.float16(1.0), "list": [1.0]}
 
 
 def no_parts(config):
@@ -163,7 +163,7 @@ def no_parts(config):
         ({"combine": refuse}, ["ArithmeticError: no mean"]),
         (
             {"compute": odd_arrays},
-            ["'names' is an array of <U1; 'few' is an array of float32; 'list' is a list"] * 3,
+            ["'names' is an array of <U1; 'few' is an array of float16; 'list' is a list"] * 3,
         ),
         ({"parts": no_parts}, ["has the parts (); expected one or more"]),
     ],
