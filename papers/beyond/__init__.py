@@ -16,6 +16,7 @@ from papers.beyond import (
     risk_under_shift,
     scores_need_heads,
     sharper_bounds,
+    trained_on_longer_prompts,
     trained_transformers,
     trained_under_shift,
     two_layers,
@@ -45,4 +46,5 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *random_covariance.STATEMENTS,
     *trained_transformers.STATEMENTS,
     *trained_under_shift.STATEMENTS,
+    *trained_on_longer_prompts.STATEMENTS,
 )
