@@ -8,12 +8,8 @@ of <w_j, x>.
 if a prompt keeps one component, its regressor has the prior of a component whatever m is, and there
 is no mixture to learn. So each example has a component of its own. Then no predictor can know the
 query's component: E (f - <w_z, x>)^2 >= E <w_z - wbar, x>^2, where wbar is the mean of the prompt's
-components. Of all predictors that are linear in the labels, the best is ridge regression with
-
-    lambda = m (sigma^2 + d (1 - 1/m)),
-
-as wbar has covariance I/m, and what the examples deviate from <wbar, x_i> is uncorrelated, of
-variance sigma^2 + E |w_z - wbar|^2. What a transformer gains on it, it gains by being nonlinear.
+components. Of all predictors that are linear in the labels (and any function of the covariates),
+the best is `BestLinear`. What a transformer gains on it, it gains by being nonlinear in them.
 
 Arrays of a run, beside those of `simulations.experiments.transformer_training`: ``num_examples`` is
 k = 0..K; errors are those against labels without noise, divided by d, with ``mean``, ``low``,
@@ -51,10 +47,10 @@ from simulations.transformers import (
 )
 from simulations.transformers.predictor import ModelPredictor
 from simulations.transformers.prompts import Prompts
-from theory import LeastSquares, Predictor, PromptBatch, Ridge, Zero
+from theory import LeastSquares, Predictor, PromptBatch, Zero
 from theory.validation import Problems
 
-__all__ = ["EXPERIMENTS", "NetworkPosteriorMean", "OpenQuestionTransformers"]
+__all__ = ["EXPERIMENTS", "BestLinear", "NetworkPosteriorMean", "OpenQuestionTransformers"]
 
 #: Keys of the streams of the evaluation.
 _PROMPTS, _BOOTSTRAP = 0, 1
@@ -133,19 +129,55 @@ class NetworkPosteriorMean:
         return np.asarray(np.sum(weights * values, axis=2) / np.sum(weights, axis=2))
 
 
+@dataclass(frozen=True, eq=False)
+class BestLinear:
+    """Of the predictors that are linear in the labels, the best for `RandomMixturePrompts`.
+
+    Given the covariates, y_i = <wbar, x_i> + e_i, where wbar has mean 0 and covariance I/m, and the
+    e_i = <w_{z_i} - wbar, x_i> + noise have mean 0, are uncorrelated with wbar and with each other,
+    and have variances v_i = sigma^2 + (1 - 1/m) |x_i|^2, as E w_j w_j' = I. So it is <what, x>
+    with the weighted ridge regression
+
+        what = (sum_i x_i x_i' / v_i + m I)^{-1} sum_i x_i y_i / v_i.
+
+    Parameters
+    ----------
+    prompts
+        The law, with sigma > 0.
+    """
+
+    prompts: RandomMixturePrompts
+    name: str = "best linear"
+
+    def predict(self, prompts: PromptBatch) -> Float[np.ndarray, " batch"]:
+        """Predict y_{k+1} of every prompt, shape (batch,), float64."""
+        return self.predict_all_prefixes(prompts)[:, -1]
+
+    def predict_all_prefixes(self, prompts: PromptBatch) -> Float[np.ndarray, "batch prefixes"]:
+        """Predict y_{n+1} from the first n examples, n = 0..k, shape (batch, k+1), float64."""
+        m, xs = self.prompts.num_components, prompts.examples
+        variances = self.prompts.noise_std**2 + (1 - 1 / m) * np.sum(xs**2, axis=2)
+        scaled = xs / variances[:, :, None]
+        squares = np.cumsum(np.einsum("bnd,bne->bnde", scaled, xs), axis=1)
+        sums = np.cumsum(scaled * prompts.ys[:, :, None], axis=1)
+        w = np.linalg.solve(squares + m * np.eye(prompts.dim), sums[..., None])[..., 0]
+        answers = np.einsum("bnd,bnd->bn", w, prompts.xs[:, 1:])
+        return np.pad(answers, ((0, 0), (1, 0)))
+
+
 def _candidates(config: OpenQuestionTransformers) -> dict[str, Predictor]:
     law = config.training.prompts
     if isinstance(law, NonlinearPrompts):
         first: dict[str, Predictor] = {"posterior_mean": NetworkPosteriorMean(law)}
     else:
-        m = _components(config)
-        first = {"best_linear": Ridge(m * (law.noise_std**2 + law.dim * (1 - 1 / m)))}
+        first = {"best_linear": BestLinear(_random_mixture(law))}
     return {**first, "least_squares": LeastSquares(), "zero": Zero()}
 
 
-def _components(config: OpenQuestionTransformers) -> int:
-    law = config.training.prompts
-    return law.num_components if isinstance(law, RandomMixturePrompts) else 1
+def _random_mixture(law: Prompts) -> RandomMixturePrompts:
+    if not isinstance(law, RandomMixturePrompts):  # refused when the config was made
+        raise TypeError(f"prompts are of kind {law.kind!r}; expected 'random-mixture'")
+    return law
 
 
 def _parts(config: OpenQuestionTransformers) -> tuple[str, ...]:
@@ -174,7 +206,7 @@ def _compute(config: OpenQuestionTransformers, part: str, checkpoint: Checkpoint
 def _combine(config: OpenQuestionTransformers, parts: Mapping[str, Arrays]) -> Arrays:
     found = {name: array for arrays in parts.values() for name, array in arrays.items()}
     law = config.training.prompts
-    floor = 1 - 1 / _components(config) if isinstance(law, RandomMixturePrompts) else np.nan
+    floor = 1 - 1 / law.num_components if isinstance(law, RandomMixturePrompts) else np.nan
     return found | {"num_examples": prefix_lengths(law.num_examples), "floor": np.array(floor)}
 
 

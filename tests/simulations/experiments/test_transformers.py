@@ -15,6 +15,7 @@ from simulations.experiments.gaussian_transformers import (
 )
 from simulations.experiments.mixture_transformers import MixtureTransformers, candidates
 from simulations.experiments.open_question_transformers import (
+    BestLinear,
     NetworkPosteriorMean,
     OpenQuestionTransformers,
 )
@@ -180,18 +181,30 @@ def test_the_posterior_mean_over_networks_is_bayes_rule_by_hand():
     assert_allclose(NetworkPosteriorMean(law).predict(PromptBatch(xs, ys[:, :-1])), found[:, -1])
 
 
-def test_no_other_penalty_of_ridge_is_better_on_random_mixtures():
+def test_the_best_linear_predictor_is_that_of_the_joint_covariance():
+    """E y_i y_j and E y_i y given the covariates, term by term, and the normal equations."""
+    law = RandomMixturePrompts(3, 2, 0.3, 5)
+    xs, ys, _ = law.sample(4, np.random.default_rng(2))
+    prompts = PromptBatch(xs, ys[:, :-1])
+    found = BestLinear(law).predict_all_prefixes(prompts)
+    for i in range(4):
+        for n in range(6):
+            # Two examples share a component with chance 1/m, and E w w' = I.
+            gram = xs[i, :n] @ xs[i, :n].T
+            own = np.diag(np.diag(gram)) + 0.09 * np.eye(n)
+            joint = (gram - np.diag(np.diag(gram))) / 3 + own
+            weights = np.linalg.solve(joint, xs[i, :n] @ xs[i, n] / 3)
+            assert_allclose(found[i, n], weights @ ys[i, :n], rtol=1e-9, atol=1e-12)
+
+
+def test_no_ridge_regression_is_as_good_on_random_mixtures():
     law = RandomMixturePrompts(2, 3, 0.3, 12)
     xs, ys, exact = law.sample(20_000, np.random.default_rng(2))
     prompts = PromptBatch(xs, ys[:, :-1])
-    best = 2 * (0.3**2 + 3 * (1 - 1 / 2))
-    squares = {
-        factor: (Ridge(factor * best).predict(prompts) - exact[:, -1]) ** 2
-        for factor in (0.5, 1.0, 2.0)
-    }
-    for factor in (0.5, 2.0):
-        worse = squares[factor] - squares[1.0]
-        assert worse.mean() > 2 * worse.std() / np.sqrt(len(worse))
+    best = (BestLinear(law).predict(prompts) - exact[:, -1]) ** 2
+    for penalty in (0.75, 1.5, 3.0, 6.0):
+        worse = (Ridge(penalty).predict(prompts) - exact[:, -1]) ** 2 - best
+        assert worse.mean() > 3 * worse.std() / np.sqrt(len(worse))
 
 
 def test_open_questions_store_errors_and_floor():
