@@ -6,8 +6,8 @@ the papers about models of 12 layers and d = 20 stay open until such a model is 
 
 A check has two parts. The limits that it claims are held to the stored curves, means over 8,192
 prompts, by confidence limits. And whoever answers in the claim, the models with the stored weights,
-answers some new prompts, drawn in the check: about half of the errors must be below the medians
-that are stored. That holds whatever the law of the errors, whose means a few large ones decide.
+must be who made the curves (`who_answers`): one seed answers the stored prompts again, all answer
+new ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,21 +20,23 @@ from jaxtyping import Float
 from papers.ledger import Evidence, Grade
 from simulations.experiments.catalogue import find_experiment
 from simulations.experiments.experiment import Arrays
-from simulations.experiments.transformer_training import trained_predictor
+from simulations.experiments.transformer_training import evaluation_stream, trained_predictor
 from simulations.runs import Runs, laptop_results
-from simulations.transformers import TransformerTraining
+from simulations.transformers import MixturePrompts, TransformerTraining
 from simulations.transformers.models import new_model
 from simulations.transformers.predictor import ModelPredictor
 from theory import Predictor, PromptBatch
 
 __all__ = [
     "PROMPTS",
+    "ROUNDING",
     "STORED",
     "Estimates",
     "Found",
     "Subject",
     "TrainedModels",
     "evidence",
+    "mixture_prompts",
     "trained",
     "trained_models",
     "untrained",
@@ -44,6 +46,9 @@ __all__ = [
 
 #: New prompts that are drawn in a check, and those of the stored curves.
 PROMPTS, STORED = 512, 8192
+
+#: What float32 may change in a mean over the stored prompts, relatively (to 0.01 at least).
+ROUNDING = 1e-2
 
 
 class TrainedModels(NamedTuple):
@@ -163,25 +168,32 @@ def evidence(found: Iterator[Found], comparison: str, scope: str) -> Evidence:
 def who_answers(
     run: TrainedModels, subject: Subject, rng: np.random.Generator, z: float
 ) -> Iterator[Found]:
-    """Compare who answers with the stored medians of the squared errors, at every k.
+    """Compare who answers with what is stored: of the first seed exactly, of all by new prompts.
 
-    Of n new errors the share below the true median has mean 1/2 and variance 1/4n, and that of the
-    N stored ones below their own 1/2 up to 1/4N: by z standard errors, z sqrt(1/4n + 1/4N).
+    Exactly: the stored prompts are drawn again, and answered again. The curves that the claims are
+    about must come out, to the rounding of float32, by computations of their own.
+
+    By new prompts: of n new errors the share below the true median has mean 1/2 and variance 1/4n,
+    and that of the N stored ones below their own 1/2 up to 1/4N.
 
     Parameters
     ----------
     run, subject
-        The models, and who answers.
+        The models of a run on a mixture, and who answers.
     rng
         Where the new prompts are drawn from.
     z
-        How many standard errors are allowed.
+        How many standard errors, sqrt(1/4n + 1/4N), are allowed.
     """
     law = run.training.prompts
     xs, ys, exact = law.sample(PROMPTS, rng)
     prompts = PromptBatch(xs, ys[:, :-1])
     allowed = z * np.sqrt(1 / (4 * PROMPTS) + 1 / (4 * STORED))
-    for seed, model in subject(run).items():
+    answering = subject(run)
+    if missing := set(run.models) - set(answering):
+        yield Found(np.inf, f"{run.label}: nobody answers for seeds {sorted(missing)}")
+        return
+    for seed, model in answering.items():
         errors = (model.predict_all_prefixes(prompts) - exact) ** 2 / law.dim
         medians = run.arrays[f"seed-{seed}/error/median"]
         off = np.abs(np.mean(errors < medians, axis=0) - 0.5)
@@ -191,3 +203,78 @@ def who_answers(
             f"{run.label}, seed {seed}, k = {k}: who answers here has the median error"
             f" {np.median(errors[:, k]):.4f}, and the stored one is {medians[k]:.4f}",
         )
+    yield from _again(run, min(run.models), answering[min(run.models)])
+
+
+def _again(run: TrainedModels, seed: int, model: Predictor) -> Iterator[Found]:
+    """Answer the stored prompts again, and compare every kind of curve."""
+    law = mixture_prompts(run)
+    exact, best, argmin = _stored_prompts(law)[1:]
+    answers = _answers(model, law) if isinstance(model, ModelPredictor) else _asked(model, law)
+    own, optimal = (answers - exact) ** 2 / law.dim, (best - exact) ** 2 / law.dim
+    away, from_argmin = (answers - best) ** 2, (answers - argmin) ** 2
+    start = f"seed-{seed}"
+    again = {
+        f"{start}/error/mean": own.mean(axis=0),
+        f"{start}/error/median": np.median(own, axis=0),
+        f"{start}/excess/mean": (own - optimal).mean(axis=0),
+        f"{start}/distance/posterior_mean/mean": away.mean(axis=0),
+        f"{start}/margin/argmin/mean": (from_argmin - away).mean(axis=0),
+        "apart/argmin/mean": ((best - argmin) ** 2).mean(axis=0),
+    }
+    for name, values in again.items():
+        stored = run.arrays[name]
+        off = np.abs(values - stored) / (ROUNDING * np.maximum(np.abs(stored), 0.01))
+        k = int(np.argmax(off))
+        yield Found(
+            float(off[k]),
+            f"{run.label}, {name}, k = {k}: the stored prompts are answered again with"
+            f" {values[k]:.6f}, and stored is {stored[k]:.6f}",
+        )
+
+
+class StoredPrompts(NamedTuple):
+    """The prompts of the stored curves, with labels without noise and two predictors' answers."""
+
+    prompts: PromptBatch
+    exact: Float[np.ndarray, "n k"]
+    best: Float[np.ndarray, "n k"]
+    argmin: Float[np.ndarray, "n k"]
+
+
+def _asked(model: Predictor, law: MixturePrompts) -> Float[np.ndarray, "n k"]:
+    return model.predict_all_prefixes(_stored_prompts(law).prompts)
+
+
+#: Models are asked once: several statements are about the same ones.
+_answers = cache(_asked)
+
+
+@cache
+def _stored_prompts(law: MixturePrompts) -> StoredPrompts:
+    """Draw them again, as `simulations.experiments.mixture_transformers` does for its seed 0."""
+    xs, ys, exact = law.sample(STORED, evaluation_stream(0, 0))
+    prompts = PromptBatch(xs, ys[:, :-1])
+    components, variance = law.mixture.components, law.noise_std**2
+    said = np.einsum("bnd,md->bnm", xs, components)
+    scores = np.cumsum((said[:, :-1] - ys[:, :-1, None]) ** 2, axis=1) / (2 * variance)
+    scores = np.pad(scores, ((0, 0), (1, 0), (0, 0)))
+    weights = np.exp(scores.min(axis=2, keepdims=True) - scores)
+    best = np.sum(weights * said, axis=2) / np.sum(weights, axis=2)
+    nearest = np.take_along_axis(said, scores.argmin(axis=2)[..., None], axis=2)[..., 0]
+    nearest[:, 0] = said[:, 0].mean(axis=1)
+    return StoredPrompts(prompts, exact, best, nearest)
+
+
+def mixture_prompts(run: TrainedModels) -> MixturePrompts:
+    """Return the law that models were trained on.
+
+    Raises
+    ------
+    TypeError
+        If it is no mixture.
+    """
+    law = run.training.prompts
+    if not isinstance(law, MixturePrompts):
+        raise TypeError(f"{run.label}: prompts are of kind {law.kind!r}; expected 'mixture'")
+    return law

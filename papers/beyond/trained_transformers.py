@@ -5,9 +5,11 @@ shown at this size is anything about d = 20 and 12 layers.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
 from papers.beyond.trained_models import (
     PROMPTS,
@@ -17,6 +19,7 @@ from papers.beyond.trained_models import (
     Subject,
     TrainedModels,
     evidence,
+    mixture_prompts,
     trained,
     trained_models,
     untrained,
@@ -24,7 +27,7 @@ from papers.beyond.trained_models import (
 )
 from papers.false_alarms import largest_z
 from papers.ledger import Evidence, statement
-from simulations.transformers import MixturePrompts
+from simulations.transformers.predictor import ModelPredictor
 from theory import PosteriorMean, Predictor, Ridge
 
 EXPERIMENT = "pathak2023-transformers"
@@ -34,20 +37,6 @@ LABELS = {"m=2, sigma=1": 0.01, "m=5, sigma=1": 0.03}
 
 #: Of all comparisons of a check: labels, seeds, prefixes and candidates.
 Z = largest_z(1000)
-
-
-def mixture_prompts(run: TrainedModels) -> MixturePrompts:
-    """Return the law that models were trained on.
-
-    Raises
-    ------
-    TypeError
-        If it is no mixture.
-    """
-    law = run.training.prompts
-    if not isinstance(law, MixturePrompts):
-        raise TypeError(f"{run.label}: prompts are of kind {law.kind!r}; expected 'mixture'")
-    return law
 
 
 @dataclass(frozen=True)
@@ -80,8 +69,10 @@ def _errors(claim: ErrorsClaim, label: str, rng: np.random.Generator) -> Iterato
         limits = Estimates.stored(run.arrays, f"seed-{seed}/excess").above(Z)
         for k in range(1, K + 1):
             most = claim.at_full[label] if k == K else claim.everywhere
+            # A limit of 0 is passed by whatever is above it.
+            share = limits[k] / most if most > 0 else np.inf * np.sign(limits[k])
             yield Found(
-                1 + float(limits[k]) - most,
+                float(share),
                 f"{label}, seed {seed}, k = {k}: the excess is up to {limits[k]:.4f}, and the claim"
                 f" says {most:g}",
             )
@@ -106,15 +97,33 @@ def _scope() -> str:
 def _of_another_mixture(run: TrainedModels) -> Mapping[int, Predictor]:
     """The posterior mean of components that were not trained on."""
     law = mixture_prompts(run)
-    return {0: PosteriorMean(replace(law, components_seed=law.components_seed + 1).mixture)}
+    other = PosteriorMean(replace(law, components_seed=law.components_seed + 1).mixture)
+    return dict.fromkeys(run.models, other)
 
 
 def _posterior_mean(run: TrainedModels) -> Mapping[int, Predictor]:
-    return {0: PosteriorMean(mixture_prompts(run).mixture)}
+    return dict.fromkeys(run.models, PosteriorMean(mixture_prompts(run).mixture))
 
 
 def _ridge(run: TrainedModels) -> Mapping[int, Predictor]:
-    return {0: Ridge(run.training.prompts.noise_std**2)}
+    return dict.fromkeys(run.models, Ridge(run.training.prompts.noise_std**2))
+
+
+def _seeds_exchanged(run: TrainedModels) -> Mapping[int, Predictor]:
+    seeds = list(run.models)
+    return {seed: run.models[other] for seed, other in zip(seeds, seeds[::-1], strict=True)}
+
+
+def _one_percent_more(run: TrainedModels) -> Mapping[int, Predictor]:
+    """The models with a read-out that is 1 % too large."""
+    found = {}
+    for seed, own in run.models.items():
+        model = deepcopy(own.model)
+        with torch.no_grad():
+            for p in model.get_submodule("read_out").parameters():
+                p.mul_(1.01)
+        found[seed] = ModelPredictor(model)
+    return found
 
 
 _ERRORS = ErrorsClaim(LABELS, 0.06)
@@ -134,6 +143,8 @@ _ERRORS = ErrorsClaim(LABELS, 0.06)
         "before training": replace(_ERRORS, subject=untrained),
         "the posterior mean of other components": replace(_ERRORS, subject=_of_another_mixture),
         "ridge regression": replace(_ERRORS, subject=_ridge),
+        "first and last seed exchanged": replace(_ERRORS, subject=_seeds_exchanged),
+        "answers 1 % larger": replace(_ERRORS, subject=_one_percent_more),
         "below the posterior mean, too": replace(_ERRORS, below=("posterior_mean",)),
     },
     hypotheses=("the laptop preset, three seeds each",),
@@ -145,11 +156,22 @@ def ERRORS(claim: ErrorsClaim, rng: np.random.Generator) -> Evidence:
     found = (share for label in claim.at_full for share in _errors(claim, label, rng))
     return evidence(
         found,
-        "1 plus the upper confidence limit of the excess less what is claimed; median errors over"
+        "upper confidence limits of the excess over what is claimed; median errors over"
         " those of ridge and least squares at k <= d - 2; errors on new prompts against the"
         " stored medians, over their limit; the largest of all",
         _scope(),
     )
+
+
+_FARTHER = {
+    "argmin": 5,
+    "ridge": 5,
+    "zero": 5,
+    "posterior_mean_sa": 5,
+    "argmin_sa": 5,
+    "argmin_em": 5,
+    "least_squares": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -159,23 +181,19 @@ class NearestClaim:
     Parameters
     ----------
     farther
-        Candidates that are farther than the posterior mean at every k up to `until`.
-    until
-        The largest k.
+        Candidates that are farther than the posterior mean at every k >= 1 up to this one: d = 5,
+        and d - 2 for least squares, whose squares have no finite variance beyond.
     share
         At k = 1 and 2 the squared distance to the posterior mean is at most this share of that
         between posterior mean and argmin.
     alike
         A candidate whose distance differs from that to the posterior mean by at most this share of
-        it, at every k up to `until`, and the share.
+        it, at every k from 1 to d, and the share.
     subject
         Who answers.
     """
 
-    farther: tuple[str, ...] = (
-        "argmin", "ridge", "zero", "posterior_mean_sa", "argmin_sa", "argmin_em",
-    )  # fmt: skip
-    until: int = 5
+    farther: Mapping[str, int] = field(default_factory=lambda: dict(_FARTHER))
     share: float = 0.25
     alike: tuple[str, float] = ("posterior_mean_em", 0.5)
     subject: Subject = trained
@@ -197,17 +215,18 @@ def _nearest(claim: NearestClaim, label: str, rng: np.random.Generator) -> Itera
                 f" not surely at most {claim.share:g} of that to the argmin from there,"
                 f" {apart.mean[k]:.4f}",
             )
-        for name in claim.farther:
+        for name, until in claim.farther.items():
             margin = Estimates.stored(run.arrays, f"seed-{seed}/margin/{name}")
-            for k in range(1, claim.until + 1):
+            for k in range(1, until + 1):
+                mean = float(margin.mean[k])
                 yield Found(
-                    1 - float(margin.below(Z)[k]),
+                    float(Z * margin.error[k] / mean) if mean > 0 else np.inf,
                     f"{label}, seed {seed}, k = {k}: d^sq to {name} is {margin.mean[k]:.4f} more"
                     f" than the {near.mean[k]:.4f} to the posterior mean: not surely farther",
                 )
         name, share = claim.alike
         margin = Estimates.stored(run.arrays, f"seed-{seed}/margin/{name}")
-        for k in range(1, claim.until + 1):
+        for k in range(1, 6):
             yield Found(
                 float(abs(margin.mean[k]) / (share * near.mean[k])),
                 f"{label}, seed {seed}, k = {k}: d^sq to {name} is {margin.mean[k]:.5f} more than"
@@ -220,7 +239,7 @@ _NEAREST = NearestClaim()
 
 @statement(
     id="beyond/trained-nearest",
-    title="Of the candidates, the posterior mean is nearest to small trained transformers",
+    title="Posterior means, by true or EM components, are nearest to small trained transformers",
     source="pathak2023, Section 3.3 and Figure 4, at d = 5, m = 2 and 5, sigma = 1",
     latex=r"d_k^{\mathrm{sq}}(f, f^*_\pi) < d_k^{\mathrm{sq}}(f, g),\ 1 \le k \le d,\ g \text{ the"
     r" argmin, by true, EM and SA components, } f^*_{\hat\pi} \text{ by SA, ridge, }"
@@ -228,9 +247,9 @@ _NEAREST = NearestClaim()
     r" \text{argmin}),\ k = 1, 2",
     printed=_NEAREST,
     mutants={
-        "at every k up to K": replace(_NEAREST, until=15),
+        "at every k up to K": replace(_NEAREST, farther={"argmin": 15}),
         "farther from the posterior mean by EM, too": replace(
-            _NEAREST, farther=(*_NEAREST.farther, "posterior_mean_em")
+            _NEAREST, farther={"posterior_mean_em": 5}
         ),
         "the argmin is as near": replace(_NEAREST, alike=("argmin", 0.5)),
         "a hundredth in the place of a quarter": replace(_NEAREST, share=0.01),
@@ -250,7 +269,7 @@ def NEAREST(claim: NearestClaim, rng: np.random.Generator) -> Evidence:
     found = (share for label in LABELS for share in _nearest(claim, label, rng))
     return evidence(
         found,
-        "1 less the lower confidence limit of how much farther a candidate is; distances over what"
+        "Z standard errors over how much farther a candidate is; distances over what"
         " is claimed; errors on new prompts against the stored medians, over their limit",
         _scope(),
     )
