@@ -37,6 +37,9 @@ _EXPORT = "export-gpt2"
 #: Of the size of answers: float16 changes less from call to call.
 _NOT_CAUSAL = 0.02
 
+#: Prompts that a function is asked again.
+_ASKED_AGAIN = 64
+
 _EXPECTED = (
     "expected a folder that iclproof train, build or export --to gpt2 has written, that of a stock"
     f" GPT-2 with {PROMPTS}, or package.module:callable"
@@ -113,8 +116,8 @@ class CallablePredictor:
     function
         From covariates (batch, k+1, d) and labels (batch, k), both float64, to the answers after
         every number of examples, (batch, k+1), or to those for whole prompts, (batch,). In that
-        case it is called once for each prefix; in the other, one prefix is asked for again alone,
-        to see that later examples have no part in it.
+        case it is called once for each prefix. Some prompts are asked again, in the other case with
+        other examples after each prefix, to see that answers are the same and do not use them.
     name
         What errors, figures and tables call it.
     """
@@ -146,24 +149,38 @@ class CallablePredictor:
         if found.ndim == 2:
             self._require_causal(prompts, found)
             return found
+        few = prompts[:_ASKED_AGAIN]
+        if np.max(np.abs(self.predict(few) - found[: len(few)])) > _NOT_CAUSAL * np.sqrt(
+            np.mean(found**2)
+        ):
+            raise ValueError(
+                f"{self.name}: its answers change when some prompts are asked for again; expected"
+                " answers that depend on the prompt alone, and are the same in each call"
+            )
         shorter = [self.predict(prompts.prefix(n)) for n in range(prompts.num_examples)]
         return np.stack([*shorter, found], axis=1)
 
     def _require_causal(self, prompts: PromptBatch, answers: npt.NDArray[np.float64]) -> None:
-        """Refuse answers to a prefix that later examples have a part in: they tell the label."""
-        n = prompts.num_examples // 2
-        try:
-            alone = self._called(prompts.prefix(n))
-        except ValueError:  # it takes whole prompts of one length only: not to be checked
-            return
-        change = np.max(np.abs((alone if alone.ndim == 1 else alone[:, -1]) - answers[:, n]))
-        if change > _NOT_CAUSAL * np.sqrt(np.mean(answers**2)):
-            raise ValueError(
-                f"{self.name}: its answers after {n} examples change by up to {change:.3g} when the"
-                " examples after these are cut off; expected answers that depend on earlier"
-                " examples only, and are the same in each call: return one answer for each prompt,"
-                " (batch,), to be called for each prefix"
-            )
+        """Refuse answers that change with what comes later: the label is told there.
+
+        For every n a few prompts are asked again, in the same shape, with everything after x_{n+1}
+        taken from other prompts.
+        """
+        few = prompts[:_ASKED_AGAIN]
+        allowed = _NOT_CAUSAL * np.sqrt(np.mean(answers**2))
+        for n in range(prompts.num_examples + 1):
+            xs, ys = few.xs.copy(), few.ys.copy()
+            xs[:, n + 1 :] = np.roll(xs[:, n + 1 :], 1, axis=0)
+            ys[:, n:] = np.roll(ys[:, n:], 1, axis=0)
+            again = self._called(PromptBatch(xs, ys))
+            change = np.max(np.abs(again[:, n] - answers[: len(few), n]))
+            if change > allowed:
+                raise ValueError(
+                    f"{self.name}: its answers after {n} examples change by up to {change:.3g} when"
+                    " they are asked for again with other examples after these; expected answers"
+                    " that depend on earlier examples only, and are the same in each call: return"
+                    " one answer for each prompt, (batch,), to be called for each prefix"
+                )
 
     def _called(self, prompts: PromptBatch) -> npt.NDArray[np.float64]:
         """Call the function on copies, and check what it returns."""

@@ -92,7 +92,9 @@ def compare(
     loaded = load_user_model(model)
     mixture = _mixture(components, num_components, dim, components_seed, noise_std, loaded)
     law = _law(loaded, mixture, noise_std, max_examples)
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+    # Keys of their own: components are drawn from key 0 of their seed.
+    keys = [np.random.SeedSequence(seed, spawn_key=(20, i)) for i in range(3)]
+    streams = [np.random.default_rng(key) for key in keys]
     batch, exact = _prompts(law, prompts, num_prompts, streams[_PROMPTS])
     _require_fit(model, loaded, law, batch)
     candidates = _candidates(law, estimated_from, batch.num_examples, streams[_ESTIMATION])

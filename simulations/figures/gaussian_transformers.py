@@ -114,9 +114,10 @@ def _describe(runs: StoredRuns) -> str:
         f" (grey line), with the covariance I and with random ones of c = 1, with learned positions"
         f" and with none: beyond N learned ones have the values of the start of training. Dotted:"
         f" the error of linear self-attention, trained on random covariances of c = 1, for M, N to"
-        f" infinity (eq. (23), the paper's dashed line). Least squares, exact from M = d on, and"
-        f" the answer 0. What is {BELOW:g} times below the least error of all transformers is not"
-        f" shown. {BAND} {told_seeds(run.config.training for run in runs.values())} Seed of the"
+        f" infinity (for c = 1 eq. (23), the paper's dashed line). Least squares, exact from M = d"
+        f" on, and the answer 0. What is more than {BELOW:g} times below the least error of all"
+        f" transformers is not shown. {BAND}"
+        f" {told_seeds(run.config.training for run in runs.values())} Seed of the"
         f" prompts {said(runs, 'seed')}."
     )
 

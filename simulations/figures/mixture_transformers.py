@@ -12,7 +12,7 @@ from simulations.figures.curves import Look, curve_of, draw_curve, label_ends, l
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.sizes import BAND, said
 from simulations.figures.trained_models import (
-    BELOW,
+    NOT_SHOWN,
     TRANSFORMER,
     draw_seeds,
     examples_axis,
@@ -102,8 +102,7 @@ def _describe(runs: StoredRuns) -> str:
         f" {said(runs, 'num_prompts')} new prompts of k examples, the same for all predictors, for"
         f" the mixtures {told_mixtures(runs)}; w_j uniform on the sphere of radius"
         f" sqrt(d), x ~ N(0, I). Posterior mean and argmin know the w_j; ridge has the penalty"
-        f" sigma^2.{infinite if noisy else ''}{exact if clean else ''} What is {BELOW:g} times"
-        f" below the least error of the transformer is not shown. {BAND}"
+        f" sigma^2.{infinite if noisy else ''}{exact if clean else ''} {NOT_SHOWN} {BAND}"
         f" {told_seeds(run.config.training for run in runs.values())} Seed of the new prompts"
         f" {said(runs, 'seed')}."
     )

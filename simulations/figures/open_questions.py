@@ -21,7 +21,7 @@ from simulations.figures.curves import (
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.sizes import BAND, said
 from simulations.figures.trained_models import (
-    BELOW,
+    NOT_SHOWN,
     TRANSFORMER,
     draw_seeds,
     examples_axis,
@@ -111,8 +111,7 @@ def _describe(runs: StoredRuns) -> str:
         f"Mean of (f(P) - y)^2 / d, y the query's label without noise, over"
         f" {said(runs, 'num_prompts')} new prompts of k examples, the same for all predictors."
         f" {' '.join(_told(run) for run in runs.values())} Least squares is linear regression in x;"
-        f" its mean is not finite near k = d, where it leaves the panel. What is {BELOW:g} times"
-        f" below the least error of the transformer is not shown. {BAND}"
+        f" its mean is not finite near k = d, where it leaves the panel. {NOT_SHOWN} {BAND}"
         f" {told_seeds(run.config.training for run in runs.values())} Seed of the new prompts"
         f" {said(runs, 'seed')}."
     )

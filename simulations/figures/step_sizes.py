@@ -23,7 +23,7 @@ __all__ = ["STEP_SIZES"]
 #: Height of the figure and of its panels, in inches.
 HEIGHT, PANEL = 2.9, 2.35
 
-#: The upper end of the panel, over the loss of the answer 0.
+#: The upper end of the panel at most, over the loss of the answer 0.
 ABOVE = 3.0
 
 _LEVELS: Mapping[str, Look] = {
@@ -67,7 +67,8 @@ def _panel(panel: Axes, run: StoredRun) -> None:
                 gid=f"{look.label}, seed {seed}",
             )  # fmt: skip
         ends.append(_end(look, losses))
-    logarithmic(panel, 0.9 * optimal, ABOVE * zero)
+    highest = float(np.nanmax(arrays["losses"], initial=zero))
+    logarithmic(panel, 0.9 * optimal, min(1.2 * highest, ABOVE * zero))
     panel.set_xlim(0, float(steps[-1]))
     panel.set_xlabel("step")
     panel.set_title(mixture_title(run.config.training.prompts), loc="left", fontsize=8)

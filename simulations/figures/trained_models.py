@@ -16,7 +16,7 @@ from simulations.runs.stored_run import StoredRun
 from simulations.transformers import TransformerTraining
 
 __all__ = [
-    "BELOW",
+    "NOT_SHOWN",
     "TRANSFORMER",
     "draw_seeds",
     "examples_axis",
@@ -32,6 +32,11 @@ TRANSFORMER = Look("transformer", INK, "-", "D")
 
 #: How far below the least error of a transformer panels reach, as a factor.
 BELOW = 20.0
+
+#: Of what `lower_end` leaves out.
+NOT_SHOWN = (
+    f"What is more than {BELOW:g} times below the least error of the transformer is not shown."
+)
 
 #: Of the lines of single seeds, beside that of their mean.
 _THIN = 0.45

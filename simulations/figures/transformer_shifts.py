@@ -19,7 +19,7 @@ from simulations.figures.curves import Curve, Look, draw_curve, family, label_en
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.mixture_transformers import has_noise, mixture_title, told_mixtures
 from simulations.figures.sizes import BAND, joined, said
-from simulations.figures.trained_models import BELOW, lower_end, mean_of_seeds, seed_curves
+from simulations.figures.trained_models import NOT_SHOWN, lower_end, mean_of_seeds, seed_curves
 from simulations.runs.stored_run import StoredRun
 
 __all__ = ["TRANSFORMER_SHIFTS"]
@@ -131,8 +131,7 @@ def _describe(kinds: tuple[_Kind, ...], runs: StoredRuns) -> str:
         f" square-root scale. Transformers trained on prompts without shift, the mean over"
         f" the seeds of training ({seeds}), and the posterior mean of the mixture without shift,"
         f" as in Figure{'s' if len(kinds) > 1 else ''} {figures}. Mixtures:"
-        f" {told_mixtures(runs)}. What is {BELOW:g} times below the least"
-        f" error of the transformer is not shown. {BAND} Means over several seeds have none. Seed"
+        f" {told_mixtures(runs)}. {NOT_SHOWN} {BAND} Means over several seeds have none. Seed"
         f" of the prompts {said(runs, 'seed')}."
     )
 

@@ -12,7 +12,7 @@ from simulations.figures.curves import Look, curve_of, draw_curve, label_ends, l
 from simulations.figures.experiment_figure import ExperimentFigure, StoredRuns
 from simulations.figures.sizes import BAND, said
 from simulations.figures.trained_models import (
-    BELOW,
+    NOT_SHOWN,
     TRANSFORMER,
     draw_seeds,
     examples_axis,
@@ -89,8 +89,7 @@ def _describe(runs: StoredRuns) -> str:
         f" {law.num_examples} examples, shuffled anew in each batch (Appendix C.1): {sets}."
         f" Posterior means with the true components, and with those estimated from as many prompts"
         f" of the same law by EM (spread start) and by the subspace algorithm (SA); the candidates"
-        f" have sets of prompts of their own. What is {BELOW:g} times below the least error of a"
-        f" transformer is not shown. {BAND}"
+        f" have sets of prompts of their own. {NOT_SHOWN} {BAND}"
         f" {told_seeds(run.config.training for run in runs.values())} Seed of the new prompts"
         f" {said(runs, 'seed')}."
     )

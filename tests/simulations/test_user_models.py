@@ -35,6 +35,24 @@ def peeking(xs, ys):
     last = np.append(ys, np.zeros((len(ys), 1)), axis=1)
     return last
 
+def peeking_but_at_two_lengths(xs, ys):
+    k = ys.shape[1]
+    answers = np.zeros((len(ys), k + 1))
+    for n in set(range(k)) - {k // 2}:
+        answers[:, n] = ys[:, n]
+    return answers
+
+def peeking_at_one_length_only(xs, ys):
+    if ys.shape[1] != 4:
+        raise ValueError("only 4")
+    return np.append(ys, np.zeros((len(ys), 1)), axis=1)
+
+calls = []
+
+def counting(xs, ys):
+    calls.append(1)
+    return np.full(len(ys), float(len(calls)))
+
 def one_length(xs, ys):
     if xs.shape[1] != 5:
         raise IndexError("only 5")
@@ -106,7 +124,10 @@ def test_a_callable_may_be_nested_take_one_length_and_import_when_called(here):
         ("text", "has dtype <U1"),
         ("failing", "my_model:failing raised KeyError: 'inside' ("),
         ("ragged", "my_model:ragged raised ValueError"),
-        ("peeking", "its answers after 2 examples change by up to"),
+        ("peeking", "its answers after 0 examples change by up to"),
+        ("peeking_but_at_two_lengths", "its answers after 0 examples change by up to"),
+        ("peeking_at_one_length_only", "its answers after 0 examples change by up to"),
+        ("counting", "its answers change when some prompts are asked for again"),
     ],
 )
 def test_what_a_callable_does_wrong_is_one_error(here, name, words):
