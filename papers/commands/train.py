@@ -56,7 +56,7 @@ def train(
     import torch
 
     from simulations.transformers import DivergedError
-    from simulations.transformers.folder import train_in_folder
+    from simulations.transformers.folder import CHECKPOINT, train_in_folder
     from simulations.transformers.processes import joined_processes
 
     torch.set_num_threads(threads)
@@ -73,7 +73,10 @@ def train(
         except DivergedError as error:
             bar.stop()
             if leads:
-                typer.echo(f"iclproof: {error}; the last checkpoint in {out} is kept", err=True)
+                kept = f"the last checkpoint in {out} is kept"
+                if not (out / CHECKPOINT).is_dir():
+                    kept = "there was no checkpoint yet"
+                typer.echo(f"iclproof: {error}; {kept}", err=True)
             raise typer.Exit(1) from None
     if leads:
         _print_report(out, wanted, report, as_json)

@@ -80,7 +80,7 @@ class MissingRuns:
     def __str__(self) -> str:
         if not self.command:
             return f"{self.figure}: {self.experiment} does not have this preset; choose another"
-        return f"{self.figure}: no run of {', '.join(self.labels)}; make it with: {self.command}"
+        return f"{self.figure}: no run of {'; '.join(self.labels)}: make it with: {self.command}"
 
     def as_dict(self) -> dict[str, JSON]:
         """Return everything as JSON can hold it."""

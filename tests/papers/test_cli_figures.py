@@ -72,14 +72,14 @@ def test_what_no_store_has_is_named_with_the_command_that_makes_it(iclproof, pro
         assert missing["command"] == expected
     told = iclproof("figures", "--out", tmp_path, "--store", tmp_path / "none")
     assert len(told.err.splitlines()) == len(FIGURES)
-    assert f"{NAME}: no run of m=5, m=20; make it with: iclproof runs start {NAME}" in told.err
+    assert f"{NAME}: no run of m=5; m=20: make it with: iclproof runs start {NAME}" in told.err
 
 
 def test_the_one_figure_that_is_asked_for_must_be_drawn(iclproof, tmp_path):
     call = ("figures", "--out", tmp_path / "out", "--store", tmp_path / "none", "--only", NAME)
     done = iclproof(*call)
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith(f"{NAME}: no run of m=5, m=20; make it with")
+    assert done.err.startswith(f"{NAME}: no run of m=5; m=20: make it with")
 
 
 def test_one_figure_is_drawn_from_the_store_without_proofs(iclproof, proofs, store, tmp_path):
@@ -101,7 +101,7 @@ def test_all_figures_come_with_a_page_of_captions(iclproof, proofs, store, tmp_p
     drawn = [str(tmp_path / name) for name in (*FILES, "captions.md")]
     assert done.out.splitlines()[-4:] == drawn
     assert f"]({NAME}.svg)" in (tmp_path / "captions.md").read_text()
-    assert "zhang2024-figure-1: no run of figure-1; make it with" in done.err
+    assert "zhang2024-figure-1: no run of figure-1: make it with" in done.err
 
 
 def test_committed_results_are_drawn_where_the_store_has_none(

@@ -79,9 +79,9 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
     gallery = draw_gallery(tmp_path / "out", [SEVEN, THREE], "smoke", shelves(empty))
     assert (gallery.drawn, gallery.damaged, gallery.files) == ((), (), [])
     assert [str(missing) for missing in gallery.missing] == [
-        "pathak2023-figure-7: no run of m=3; make it with:"
+        "pathak2023-figure-7: no run of m=3: make it with:"
         " iclproof runs start pathak2023-figure-7 --preset smoke",
-        "pathak2023-figure-3: no run of m=3, n=150, m=3, n=600; make it with:"
+        "pathak2023-figure-3: no run of m=3, n=150; m=3, n=600: make it with:"
         " iclproof runs start pathak2023-figure-3 --preset smoke",
     ]
     assert not (tmp_path / "out").exists()
