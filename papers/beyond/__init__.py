@@ -16,6 +16,7 @@ from papers.beyond import (
     risk_under_shift,
     scores_need_heads,
     sharper_bounds,
+    step_sizes,
     trained_on_longer_prompts,
     trained_transformers,
     trained_under_shift,
@@ -47,4 +48,5 @@ STATEMENTS: tuple[AnyStatement, ...] = (
     *trained_transformers.STATEMENTS,
     *trained_under_shift.STATEMENTS,
     *trained_on_longer_prompts.STATEMENTS,
+    *step_sizes.STATEMENTS,
 )
