@@ -126,8 +126,8 @@ _STEP_SIZES = StepSizeClaim()
     title="With Adam at a constant step size of 0.1 small transformers learn nothing",
     source="pathak2023, Appendix C; the sizes are ours",
     latex=r"\text{loss} \ge 0.97 \left(\sigma^2 + \tfrac1m\sum_j |w_j - \bar w|^2\right)"
-    r" \text{ for } \eta \in \{0.01, 0.03, 0.1\},\quad \le 0.8 (\cdot) \text{ for } \eta \in \{10^{-4},"
-    r" 3\cdot 10^{-4}, 10^{-3}, 3\cdot 10^{-3}\}",
+    r" \text{ for } \eta \in \{0.01, 0.03, 0.1\},\quad \le 0.8 (\cdot) \text{ for } \eta \in"
+    r" \{10^{-4}, 3\cdot 10^{-4}, 10^{-3}, 3\cdot 10^{-3}\}",
     printed=_STEP_SIZES,
     mutants={
         "0.1 is as good as 0.001": replace(_STEP_SIZES, learned=(1e-3, 1e-1)),

@@ -78,6 +78,7 @@ def test_a_kill_costs_nothing(iclproof, tmp_path):
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow  # test_processes has two processes every day
 def test_two_processes_train_as_one(iclproof, tmp_path):
     file, two, one = written(tmp_path), tmp_path / "two", tmp_path / "one"
     done = subprocess.run(
