@@ -122,7 +122,7 @@ _STEP_SIZES = StepSizeClaim()
 
 
 @statement(
-    id="beyond/step-size-of-0.1",
+    id="beyond/step-size-of-a-tenth",
     title="With Adam at a constant step size of 0.1 small transformers learn nothing",
     source="pathak2023, Appendix C; the sizes are ours",
     latex=r"\text{loss} \ge 0.97 \left(\sigma^2 + \tfrac1m\sum_j |w_j - \bar w|^2\right)"

@@ -114,6 +114,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow  # a kill of every day is that of `iclproof train`
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path):
     """SIGKILL between and within checkpoints, four times, then to the end."""
     server = subprocess.Popen(
