@@ -226,7 +226,7 @@ def _nearest(claim: NearestClaim, label: str, rng: np.random.Generator) -> Itera
                 )
         name, share = claim.alike
         margin = Estimates.stored(run.arrays, f"seed-{seed}/margin/{name}")
-        for k in range(1, 6):
+        for k in range(1, run.training.prompts.dim + 1):
             yield Found(
                 float(abs(margin.mean[k]) / (share * near.mean[k])),
                 f"{label}, seed {seed}, k = {k}: d^sq to {name} is {margin.mean[k]:.5f} more than"
@@ -243,8 +243,8 @@ _NEAREST = NearestClaim()
     source="pathak2023, Section 3.3 and Figure 4, at d = 5, m = 2 and 5, sigma = 1",
     latex=r"d_k^{\mathrm{sq}}(f, f^*_\pi) < d_k^{\mathrm{sq}}(f, g),\ 1 \le k \le d,\ g \text{ the"
     r" argmin, by true, EM and SA components, } f^*_{\hat\pi} \text{ by SA, ridge, }"
-    r" 0;\quad d_k^{\mathrm{sq}}(f, f^*_\pi) \le \tfrac14 d_k^{\mathrm{sq}}(f^*_\pi,"
-    r" \text{argmin}),\ k = 1, 2",
+    r" 0, \text{ and least squares for } k \le d - 2;\quad d_k^{\mathrm{sq}}(f, f^*_\pi) \le"
+    r" \tfrac14 d_k^{\mathrm{sq}}(f^*_\pi, \text{argmin}),\ k = 1, 2",
     printed=_NEAREST,
     mutants={
         "at every k up to K": replace(_NEAREST, farther={"argmin": 15}),
