@@ -245,7 +245,8 @@ def _configs(experiment: "Experiment[Any]", preset: str, label: str | None) -> d
         return dict(configs)
     if label not in configs:
         near = get_close_matches(label, configs, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(configs)}"
+        labels = ", ".join(map(repr, configs))
+        advice = f"did you mean {near[0]!r}?" if near else f"expected one of {labels}"
         raise ValueError(f"{experiment.name}, preset {preset}, has no label {label!r}: {advice}")
     return {label: configs[label]}
 
