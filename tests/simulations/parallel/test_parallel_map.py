@@ -159,12 +159,15 @@ def test_closing_the_iterator_ends_the_workers_at_once(tmp_path):
     assert not any(is_alive(pid) for pid in pids(log))
 
 
+#: A shell's background jobs ignore SIGINT, and so does what they start: not this one.
 DRIVER = """
+import signal
 import sys
 from pathlib import Path
 from simulations.parallel import parallel_map
 from tests.simulations.parallel.tasks import pid_after
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 list(parallel_map(pid_after, [(Path(sys.argv[1]), 60.0)] * 3, jobs=2))
 """
 

@@ -10,7 +10,7 @@ import torch
 
 from simulations.transformers import Curriculum, Steps, TrainingRun, TrainingSet, train
 from simulations.transformers.processes import ALONE, Processes, joined_processes
-from tests.simulations.transformers.cases import PLAIN, QUICK, changed
+from tests.simulations.transformers.cases import DROPPED, PLAIN, QUICK, changed
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,6 +93,15 @@ def test_shares_of_a_batch_are_all_of_it():
     assert {part.shape[1] for part in parts} == {2}
     found = torch.cat(parts, dim=1)[0]
     assert sorted(map(str, found.tolist())) == sorted(map(str, whole[0].tolist()))
+
+
+def test_dropout_is_drawn_anew_for_every_seed_step_and_process():
+    run, drawn = TrainingRun(changed(model=DROPPED, seeds=(3, 0))), []
+    for step in range(3):
+        for rank in range(2):
+            run.step, run.processes = step, Processes(rank, 2)
+            drawn += run._dropout_seeds()
+    assert len(set(drawn)) == len(drawn) == 12
 
 
 def test_a_batch_without_equal_shares_is_refused():
