@@ -89,6 +89,8 @@ class SubspaceAlgorithm(FittedMixture):
     -----
     A round costs 3 n k d, an anchor `n_rounds` of them. The test needs about sqrt(m) examples in a
     third of a prompt. Samples are used again in every round; the guarantees are for fresh ones.
+    With short prompts others slip in among those that share the anchor's component: what is not
+    refined keeps a bias then, which falls with k and not with n.
     Source: the structure is that of Jain et al.; constants are ours.
     """
 

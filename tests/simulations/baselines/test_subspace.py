@@ -72,6 +72,23 @@ def test_covariates_may_be_scaled():
     assert np.max(distances(5 * fitted.components_, mixture)) < 0.1
 
 
+def test_short_prompts_bias_what_is_not_refined_and_more_of_them_do_not_help():
+    """Thirds of three examples each let prompts of other components in, whatever their number."""
+    mixture = RegressionMixture.random(5, 5, 1.0, np.random.default_rng(0))
+
+    def worst(number: int, examples: int) -> tuple[float, float]:
+        prompts = mixture.sample_prompts(number, examples, np.random.default_rng(1))
+        found = SubspaceAlgorithm(5, 1.0).fit(prompts)
+        return tuple(
+            np.max(distances(components, mixture))
+            for components in (found.unrefined_components_, found.components_)
+        )
+
+    few, many, long = worst(1000, 9), worst(4000, 9), worst(1000, 60)
+    assert min(few[0], many[0]) > 10 * long[0]
+    assert max(few[1], many[1], long[1]) < 0.15
+
+
 def test_progress_and_seeds(prompts):
     seen = []
     first = SubspaceAlgorithm(3, 0.5, n_anchors=4, n_rounds=2, on_anchor=seen.append).fit(prompts)
