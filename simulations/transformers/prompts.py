@@ -82,7 +82,7 @@ class MixturePrompts:
     """One of m fixed regressors a prompt: w uniform over w_1, ..., w_m, x_i ~ N(0, I_d).
 
     Source: Pathak et al. 2023, Section 1.1. The components are on the sphere of radius sqrt(d), and
-    are those that `iclproof` draws elsewhere from the same seed, m and d.
+    are those that experiments draw from the same seed, m and d (`iclproof build` draws others).
 
     Parameters
     ----------
