@@ -124,7 +124,8 @@ def _describe(kinds: tuple[_Kind, ...], runs: StoredRuns) -> str:
     arrays = next(iter(runs.values())).arrays
     laws = "; ".join(f"{k.law}, for {joined(arrays[f'{k.name}/shifts'].tolist())}" for k in kinds)
     figures = joined(kind.figure for kind in kinds)
-    seeds = "; ".join(dict.fromkeys(joined(run.config.training.seeds) for run in runs.values()))
+    known = dict.fromkeys(run.config.training.seeds for run in runs.values())
+    seeds = ", or ".join(joined(own) if len(own) > 1 else f"{own[0]} only" for own in known)
     return (
         f"Mean of (f(P) - <w, x_query>)^2 / d, without the noise of the query's label, on"
         f" {said(runs, 'num_prompts')} prompts of k examples for each shift: {laws}; k on a"
