@@ -48,4 +48,8 @@ def _has_arrays(fn: Callable[..., Any]) -> bool:
 def _is_array(hint: Any) -> bool:
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
         return True
-    return any(_is_array(part) for part in typing.get_args(hint))
+    if isinstance(hint, typing.TypeVar):
+        return _is_array(hint.__bound__)
+    # The arguments of a Callable are a list.
+    parts = hint if isinstance(hint, list) else typing.get_args(hint)
+    return any(_is_array(part) for part in parts)

@@ -12,10 +12,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -30,6 +32,7 @@ from simulations.stored_folder import (
     DamagedFolderError,
     folder_names,
     read_folder,
+    read_metadata,
     write_folder,
 )
 from simulations.transformers.config import TransformerTraining
@@ -203,6 +206,7 @@ def read_model(path: Path) -> SavedModel:
         else:
             model = new_model(config, seed)
             model.load_state_dict(safetensors.torch.load(stored.files[WEIGHTS]))
+        _require_mixture(document["mixture"], config)
     except (LookupError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         told = " ".join(str(error).split())
         raise DamagedFolderError(f"{path}: not the contents of a trained model: {told}") from error
@@ -237,6 +241,8 @@ def _finished(path: Path, config: TransformerTraining) -> FolderReport | None:
     documents: dict[str, Mapping[str, Any]] = {}
     for name in sorted(name for name in there if _SEED.fullmatch(name)):
         found = read_model(path / name)
+        if name != f"seed-{found.seed}":
+            raise ValueError(f"{path / name} holds the model of seed {found.seed}: remove it")
         _require_same(path / name, fields_as_json(found.config), config)
         documents[name] = found.document
     folders = tuple(seed_folder(path, seed) for seed in config.seeds)
@@ -272,10 +278,17 @@ def _opened(
     _require_same(folder, stored.metadata["config"], config)
     seconds = stored.metadata["seconds"]
     run = TrainingRun.restored(config, stored.files[STATE], processes)
+    if run.step != stored.metadata["step"]:
+        raise DamagedFolderError(
+            f"{folder}: its state is that of step {run.step}, and it says"
+            f" {stored.metadata['step']}; expected the same: remove it to start again"
+        )
     return run, seconds if isinstance(seconds, float) else 0.0
 
 
 def _save(path: Path, run: TrainingRun, seconds: float) -> None:
+    with suppress(FileNotFoundError):  # another training may have begun there meanwhile
+        _require_same(path / CHECKPOINT, read_metadata(path / CHECKPOINT)["config"], run.config)
     metadata: dict[str, JSON] = {
         "kind": CHECKPOINT_KIND,
         "config": fields_as_json(run.config),
@@ -288,6 +301,7 @@ def _save(path: Path, run: TrainingRun, seconds: float) -> None:
 
 
 def _write_models(path: Path, run: TrainingRun, seconds: float) -> None:
+    _finished(path, run.config)  # refuses models of another training that came meanwhile
     for number, (seed, model) in enumerate(zip(run.config.seeds, run.models(), strict=True)):
         document = {**_described(run, number), "seed": seed, "seconds": seconds}
         files = {TRAINING: json.dumps(document, indent=1, allow_nan=False).encode()}
@@ -303,18 +317,10 @@ def _write_models(path: Path, run: TrainingRun, seconds: float) -> None:
 def _described(run: TrainingRun, number: int) -> dict[str, Any]:
     """What training.json tells of the model of this number, beside its seed and seconds."""
     config, records = run.config, run.records()
-    mixture = None
-    if isinstance(config.prompts, MixturePrompts):
-        law = config.prompts.mixture
-        mixture = {
-            "components": law.components.tolist(),
-            "weights": law.weights.tolist(),
-            "noise_std": law.noise_std,
-        }
     on_gpu = config.device == "cuda"
     return {
         "config": fields_as_json(config),
-        "mixture": mixture,
+        "mixture": _mixture(config),
         "records": {
             "steps": records.steps.tolist(),
             "losses": records.losses[:, number].tolist(),
@@ -325,3 +331,25 @@ def _described(run: TrainingRun, number: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": run.processes.count,
     }
+
+
+def _mixture(config: TransformerTraining) -> dict[str, Any] | None:
+    """The mixture that a config draws, as JSON."""
+    if not isinstance(config.prompts, MixturePrompts):
+        return None
+    law = config.prompts.mixture
+    return {
+        "components": law.components.tolist(),
+        "weights": law.weights.tolist(),
+        "noise_std": law.noise_std,
+    }
+
+
+def _require_mixture(found: Any, config: TransformerTraining) -> None:
+    """Refuse a mixture that is not drawn any more as it was when the model was trained."""
+    drawn = _mixture(config)
+    same = (found is None) == (drawn is None) and (
+        drawn is None or all(np.allclose(found[name], drawn[name], rtol=1e-9) for name in drawn)
+    )
+    if not same:
+        raise ValueError(f"{TRAINING} has another mixture than its config draws")

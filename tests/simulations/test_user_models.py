@@ -13,7 +13,7 @@ from simulations.stored_folder import DamagedFolderError, write_folder
 from simulations.transformers.folder import train_in_folder
 from simulations.user_models import load_predictor, load_user_model
 from tests.simulations.transformers.cases import QUICK, RUNS
-from theory import RegressionMixture, Ridge
+from theory import PromptBatch, RegressionMixture, Ridge
 
 MIXTURE = RegressionMixture.random(3, 2, 0.5, np.random.default_rng(0))
 PROMPTS = MIXTURE.sample_prompts(20, 4, np.random.default_rng(1))
@@ -46,6 +46,22 @@ def peeking_at_one_length_only(xs, ys):
     if ys.shape[1] != 4:
         raise ValueError("only 4")
     return np.append(ys, np.zeros((len(ys), 1)), axis=1)
+
+seen = {}
+
+def remembering(xs, ys):
+    for prompt, labels in zip(xs, ys):
+        seen.update({x.tobytes(): y for x, y in zip(prompt, labels)})
+    return np.array([seen.get(x.tobytes(), 0.0) for x in xs[:, -1]])
+
+def peeking_behind_a_large_answer(xs, ys):
+    answers = np.append(ys, np.zeros((len(ys), 1)), axis=1)
+    answers[-1, -1] = 1e6
+    return answers
+
+def peeking_in_large_batches(xs, ys):
+    k = ys.shape[1]
+    return np.append(ys, np.zeros((len(ys), 1)), axis=1) * (len(ys) > 64)
 
 calls = []
 
@@ -127,6 +143,7 @@ def test_a_callable_may_be_nested_take_one_length_and_import_when_called(here):
         ("peeking", "its answers after 0 examples change by up to"),
         ("peeking_but_at_two_lengths", "its answers after 0 examples change by up to"),
         ("peeking_at_one_length_only", "its answers after 0 examples change by up to"),
+        ("peeking_behind_a_large_answer", "its answers after 0 examples change by up to"),
         ("counting", "its answers change when some prompts are asked for again"),
     ],
 )
@@ -136,6 +153,20 @@ def test_what_a_callable_does_wrong_is_one_error(here, name, words):
     assert words in str(caught.value)
     if name == "failing":
         assert "my_model.py, line" in str(caught.value)
+
+
+def test_what_a_callable_remembers_of_earlier_calls_tells_it_no_label(here):
+    """The label of a query is the next example of the longer prompt."""
+    prompts = PromptBatch(PROMPTS.xs[:6], PROMPTS.ys[:6])
+    answers = load_predictor("my_model:remembering").predict_all_prefixes(prompts)
+    assert np.all(np.abs(answers[:, :-1] - prompts.ys) > 1e-6)
+
+
+def test_peeking_in_large_batches_only_is_noticed(here):
+    mixture = RegressionMixture.random(2, 2, 1.0, np.random.default_rng(0))
+    prompts = mixture.sample_prompts(200, 4, np.random.default_rng(1))
+    with pytest.raises(ValueError, match="its answers after 0 examples change by up to"):
+        load_predictor("my_model:peeking_in_large_batches").predict_all_prefixes(prompts)
 
 
 @pytest.mark.parametrize(

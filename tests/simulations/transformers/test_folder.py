@@ -218,3 +218,55 @@ def test_damage_is_named(tmp_path):
             read_model(seed)
     with pytest.raises(FileNotFoundError, match="seed-1"):
         read_model(tmp_path / "seed-1")
+
+
+def test_another_training_that_begins_in_the_folder_meanwhile_is_noticed(tmp_path):
+    """Whoever writes second is refused, at a checkpoint or with its models."""
+    other = changed(seeds=(0, 5))
+
+    def intrude(done, total):
+        if done == 4:
+            with pytest.raises(StoppedError):
+                train_in_folder(tmp_path, other, on_steps=stopping_at(9))
+
+    with pytest.raises(ValueError, match=r"checkpoint is of another config: seeds is \[0, 5\]"):
+        train_in_folder(tmp_path, QUICK, on_steps=intrude)
+
+    def finish(done, total):
+        if done == 13 and not (tmp_path / "late" / "seed-5").exists():
+            (tmp_path / "late" / CHECKPOINT).rename(tmp_path / "kept")
+            train_in_folder(tmp_path / "late", other)
+            shutil.rmtree(tmp_path / "late" / CHECKPOINT)
+
+    with pytest.raises(ValueError, match=r"seed-0 is of another config: seeds is \[0, 5\]"):
+        train_in_folder(tmp_path / "late", QUICK, on_steps=finish)
+    assert read_model(tmp_path / "late" / "seed-0").config == other
+
+
+def test_the_folder_of_another_seed_is_noticed(tmp_path):
+    train_in_folder(tmp_path, RUNS["seeds"])
+    shutil.rmtree(tmp_path / "seed-3")
+    shutil.copytree(tmp_path / "seed-0", tmp_path / "seed-3")
+    with pytest.raises(ValueError, match="seed-3 holds the model of seed 0: remove it"):
+        train_in_folder(tmp_path, RUNS["seeds"])
+
+
+def test_a_mixture_that_its_seed_does_not_draw_any_more_is_noticed(tmp_path):
+    train_in_folder(tmp_path, QUICK)
+    seed = tmp_path / "seed-0"
+    stored = read_folder(seed)
+    document = json.loads(stored.files["training.json"])
+    for mixture in (None, document["mixture"] | {"noise_std": 0.75}):
+        text = json.dumps(document | {"mixture": mixture}).encode()
+        write_folder(seed, {**stored.files, "training.json": text}, stored.metadata)
+        with pytest.raises(DamagedFolderError, match="another mixture than its config draws"):
+            read_model(seed)
+
+
+def test_a_step_that_is_not_that_of_the_state_is_noticed(tmp_path):
+    with pytest.raises(StoppedError):
+        train_in_folder(tmp_path, QUICK, on_steps=stopping_at(9))
+    stored = read_folder(tmp_path / CHECKPOINT)
+    write_folder(tmp_path / CHECKPOINT, stored.files, {**stored.metadata, "step": 4})
+    with pytest.raises(DamagedFolderError, match="its state is that of step 7, and it says 4"):
+        train_in_folder(tmp_path, QUICK)
