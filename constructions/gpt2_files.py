@@ -42,6 +42,9 @@ STOCK = {
     "add_cross_attention": False,
 }
 
+#: How an .npz file begins.
+_ZIP = b"PK"
+
 #: What values of the wrong kind, size or name raise.
 UNREADABLE = (LookupError, AttributeError, TypeError, RuntimeError, ValueError)
 
@@ -96,6 +99,8 @@ def read_gpt2(files: Mapping[str, bytes]) -> tuple[GPT2, int]:
             f"lacks {', '.join(missing)}; expected {CONFIG} and {WEIGHTS} of a stock GPT-2 and"
             f" {PROMPTS}, which tells how prompts enter it (docs/export.md)"
         )
+    if not files[PROMPTS].startswith(_ZIP):
+        raise ValueError(f"cannot be read as a GPT-2: {PROMPTS} is not what numpy.savez writes")
     try:
         config = json.loads(files[CONFIG])
         weights = safetensors.torch.load(files[WEIGHTS])
@@ -105,6 +110,7 @@ def read_gpt2(files: Mapping[str, bytes]) -> tuple[GPT2, int]:
     except (*UNREADABLE, OSError, EOFError, BadZipFile, safetensors.SafetensorError) as error:
         raise ValueError(f"cannot be read as a GPT-2: {error}") from error
     try:
+        _require_parts(config, weights, prompts)
         return _model(config, weights, prompts), _constant_columns(prompts)
     except UNREADABLE as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -190,6 +196,23 @@ def _model(
     if any(name.startswith(f"h.{shape.n_layer}.") for name in weights):
         raise ValueError(f"{WEIGHTS} has more layers than n_layer, {shape.n_layer}")
     return model.eval()
+
+
+def _require_parts(config: Any, weights: Mapping[str, Tensor], prompts: Mapping[str, Any]) -> None:
+    """Refuse what is no GPT-2 at all, or has another layout, before its sizes are compared."""
+    if not isinstance(config, dict):
+        raise ValueError(f"{CONFIG} holds a {type(config).__name__}; expected an object")
+    if "wpe.weight" not in weights and "transformer.wpe.weight" in weights:
+        raise ValueError(
+            f"{WEIGHTS} is that of a GPT-2 with a head; expected that of GPT2Model: save"
+            " model.transformer"
+        )
+    width = config["n_embd"]
+    for name, axes, axis in (("embedding", "d", 1), ("read_out", "outputs", 0)):
+        shape = prompts[name].shape
+        if len(shape) != 2 or shape[axis] != width:
+            expected = f"({axes}, {width})" if axis else f"({width}, {axes})"
+            raise ValueError(f"{name} of {PROMPTS} has shape {shape}; expected {expected}")
 
 
 def _constant_columns(prompts: Mapping[str, Any]) -> int:

@@ -189,7 +189,7 @@ class CallablePredictor:
         try:
             with _current_directory_on_path():
                 answers = np.asarray(self.function(prompts.xs.copy(), prompts.ys.copy()))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"{self.name} raised {_told(error)}") from error
         expected = ((len(prompts), prompts.num_examples + 1), (len(prompts),))
         problems = Problems(f"{self.name}, called with {prompts.xs.shape} and {prompts.ys.shape}")
@@ -322,7 +322,7 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
             f"{where}: there is no module {error.name!r} in {Path.cwd()} or among what is"
             f" installed; {_EXPECTED}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{where}: importing {module} raised {_told(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -350,7 +350,7 @@ def _current_directory_on_path() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return an exception in one line, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""

@@ -1,6 +1,7 @@
 """The commands and examples of docs/transformers.md run as written, with shorter trainings."""
 
 import dataclasses
+import json
 import re
 import shlex
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from papers.cli import main
+from simulations.experiments.config_files import fields_from_json
 from simulations.transformers import ModelConfig, Steps, TransformerTraining
 from simulations.transformers.presets import presets
 from tests.test_readme import PROGRAM, ROOT, blocks, run_together
@@ -68,3 +70,9 @@ def test_the_labels_exist(name):
     assert labels <= set(presets(name))
     assert '"m=2, section 1.2"' in PAGE
     assert "m=2, section 1.2" in presets(name)
+
+
+def test_the_config_of_the_page_is_one():
+    (text,) = blocks(PAGE, "json")
+    config = fields_from_json("config", TransformerTraining, json.loads(text))
+    assert (config.prompts.dim, config.training_set.size, config.records) == (4, 10_000, 20)

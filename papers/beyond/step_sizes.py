@@ -148,7 +148,8 @@ def STEP_SIZES(claim: StepSizeClaim, rng: np.random.Generator) -> Evidence:
     return evidence(
         _found(claim, int(rng.integers(2**31))),
         "training loss at the end over that of the prior mean, over what is claimed; the largest",
-        "one committed run of eight trainings, and two trainings here from a drawn seed",
+        "one committed run of eight trainings, whose losses are read and not computed again; and"
+        " two trainings here from a drawn seed",
     )
 
 

@@ -6,8 +6,8 @@ the papers about models of 12 layers and d = 20 stay open until such a model is 
 
 A check has two parts. The limits that it claims are held to the stored curves, means over 8,192
 prompts, by confidence limits. And whoever answers in the claim, the models with the stored weights,
-must be who made the curves (`who_answers`): one seed answers the stored prompts again, all answer
-new ones.
+must be who made the curves: they answer new prompts (`who_answers`), and the stored ones again
+(`answered_again`), from which means and standard errors are computed anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,8 +35,11 @@ __all__ = [
     "Found",
     "Subject",
     "TrainedModels",
+    "answered_again",
+    "curves",
     "evidence",
     "mixture_prompts",
+    "same_curves",
     "trained",
     "trained_models",
     "untrained",
@@ -123,8 +126,9 @@ class Estimates(NamedTuple):
 
     @classmethod
     def stored(cls, arrays: Arrays, name: str) -> "Estimates":
-        """Return a curve of a run."""
-        return cls(arrays[f"{name}/mean"], arrays[f"{name}/standard_error"])
+        """Return a curve of a run; a standard error that is none counts as infinite."""
+        error = arrays[f"{name}/standard_error"]
+        return cls(arrays[f"{name}/mean"], np.where(error >= 0, error, np.inf))
 
     def at(self, place: Any) -> "Estimates":
         """Return some points."""
@@ -168,13 +172,10 @@ def evidence(found: Iterator[Found], comparison: str, scope: str) -> Evidence:
 def who_answers(
     run: TrainedModels, subject: Subject, rng: np.random.Generator, z: float
 ) -> Iterator[Found]:
-    """Compare who answers with what is stored: of the first seed exactly, of all by new prompts.
+    """Compare errors on new prompts with the stored medians, for every seed.
 
-    Exactly: the stored prompts are drawn again, and answered again. The curves that the claims are
-    about must come out, to the rounding of float32, by computations of their own.
-
-    By new prompts: of n new errors the share below the true median has mean 1/2 and variance 1/4n,
-    and that of the N stored ones below their own 1/2 up to 1/4N.
+    Of n new errors the share below the true median has mean 1/2 and variance 1/4n, and that of the
+    N stored ones below their own 1/2 up to 1/4N.
 
     Parameters
     ----------
@@ -203,28 +204,51 @@ def who_answers(
             f"{run.label}, seed {seed}, k = {k}: who answers here has the median error"
             f" {np.median(errors[:, k]):.4f}, and the stored one is {medians[k]:.4f}",
         )
-    yield from _again(run, min(run.models), answering[min(run.models)])
 
 
-def _again(run: TrainedModels, seed: int, model: Predictor) -> Iterator[Found]:
-    """Answer the stored prompts again, and compare every kind of curve."""
+def answered_again(run: TrainedModels, subject: Subject) -> Iterator[Found]:
+    """Draw and answer the stored prompts again, and compare every kind of curve.
+
+    By computations of their own: posterior mean, argmin, means, standard errors and medians.
+    Not computed again are margins to candidates whose components EM and SA estimate.
+
+    Parameters
+    ----------
+    run, subject
+        The models of a run on a mixture, and who answers.
+    """
     law = mixture_prompts(run)
-    exact, best, argmin = _stored_prompts(law)[1:]
-    answers = _answers(model, law) if isinstance(model, ModelPredictor) else _asked(model, law)
-    own, optimal = (answers - exact) ** 2 / law.dim, (best - exact) ** 2 / law.dim
-    away, from_argmin = (answers - best) ** 2, (answers - argmin) ** 2
-    start = f"seed-{seed}"
-    again = {
-        f"{start}/error/mean": own.mean(axis=0),
-        f"{start}/error/median": np.median(own, axis=0),
-        f"{start}/excess/mean": (own - optimal).mean(axis=0),
-        f"{start}/distance/posterior_mean/mean": away.mean(axis=0),
-        f"{start}/margin/argmin/mean": (from_argmin - away).mean(axis=0),
-        "apart/argmin/mean": ((best - argmin) ** 2).mean(axis=0),
-        **_medians(law),
-    }
+    yield from same_curves(run, _among_candidates(law))
+    first: dict[bytes, int] = {}
+    for seed, model in subject(run).items():
+        answers = _answers(model, law) if isinstance(model, ModelPredictor) else _asked(model, law)
+        if (other := first.setdefault(answers.tobytes(), seed)) != seed:
+            yield Found(np.inf, f"{run.label}: seeds {other} and {seed} have one model")
+        yield from same_curves(run, _of_model(f"seed-{seed}", answers, law))
+
+
+def curves(name: str, rows: Float[np.ndarray, "n k"]) -> dict[str, Float[np.ndarray, " k"]]:
+    """Return means over prompts and their standard errors, by the names of a run."""
+    errors = rows.std(axis=0, ddof=1) / np.sqrt(len(rows))
+    return {f"{name}/mean": rows.mean(axis=0), f"{name}/standard_error": errors}
+
+
+def same_curves(
+    run: TrainedModels, again: Mapping[str, Float[np.ndarray, " k"]], place: int | None = None
+) -> Iterator[Found]:
+    """Compare curves that were computed again with the stored ones, to the rounding of float32.
+
+    Parameters
+    ----------
+    run
+        Whose arrays are compared.
+    again
+        The curves by the names of these.
+    place
+        Which row of the stored arrays it is, if they have several.
+    """
     for name, values in again.items():
-        stored = run.arrays[name]
+        stored = run.arrays[name] if place is None else run.arrays[name][place]
         off = np.abs(values - stored) / (ROUNDING * np.maximum(np.abs(stored), 0.01))
         k = int(np.argmax(off))
         yield Found(
@@ -234,29 +258,52 @@ def _again(run: TrainedModels, seed: int, model: Predictor) -> Iterator[Found]:
         )
 
 
+def _of_model(
+    start: str, answers: Float[np.ndarray, "n k"], law: MixturePrompts
+) -> dict[str, Float[np.ndarray, " k"]]:
+    """The curves of a model: errors and excess divided by d, distances and margins not."""
+    there = _stored_prompts(law)
+    own, optimal = (answers - there.exact) ** 2 / law.dim, (there.best - there.exact) ** 2 / law.dim
+    away = (answers - there.best) ** 2
+    found = {
+        **curves(f"{start}/error", own),
+        f"{start}/error/median": np.median(own, axis=0),
+        **curves(f"{start}/excess", own - optimal),
+        **curves(f"{start}/distance/posterior_mean", away),
+    }
+    for name, others in there.others.items():
+        found |= curves(f"{start}/margin/{name}", (answers - others) ** 2 - away)
+    return found
+
+
 @cache
-def _medians(law: MixturePrompts) -> dict[str, Float[np.ndarray, " k"]]:
-    """The medians of the errors of ridge and least squares on the stored prompts."""
-    prompts, exact, *_ = _stored_prompts(law)
-    known: dict[str, Predictor] = {
-        "ridge": Ridge(law.noise_std**2),
-        "least_squares": LeastSquares(),
-    }
-    return {
-        f"error/{name}/median": np.median(
-            (predictor.predict_all_prefixes(prompts) - exact) ** 2 / law.dim, axis=0
-        )
-        for name, predictor in known.items()
-    }
+def _among_candidates(law: MixturePrompts) -> dict[str, Float[np.ndarray, " k"]]:
+    """How far the argmin is from the posterior mean; medians of ridge and least squares."""
+    there = _stored_prompts(law)
+    found = curves("apart/argmin", (there.others["argmin"] - there.best) ** 2)
+    for name in ("ridge", "least_squares"):
+        errors = (there.others[name] - there.exact) ** 2 / law.dim
+        found[f"error/{name}/median"] = np.median(errors, axis=0)
+    return found
 
 
 class StoredPrompts(NamedTuple):
-    """The prompts of the stored curves, with labels without noise and two predictors' answers."""
+    """The prompts of the stored curves, with labels without noise and the answers of predictors.
+
+    Attributes
+    ----------
+    prompts, exact
+        They, and their labels without noise.
+    best
+        What the posterior mean answers.
+    others
+        What argmin, ridge, least squares and zero answer.
+    """
 
     prompts: PromptBatch
     exact: Float[np.ndarray, "n k"]
     best: Float[np.ndarray, "n k"]
-    argmin: Float[np.ndarray, "n k"]
+    others: Mapping[str, Float[np.ndarray, "n k"]]
 
 
 def _asked(model: Predictor, law: MixturePrompts) -> Float[np.ndarray, "n k"]:
@@ -280,7 +327,13 @@ def _stored_prompts(law: MixturePrompts) -> StoredPrompts:
     best = np.sum(weights * said, axis=2) / np.sum(weights, axis=2)
     nearest = np.take_along_axis(said, scores.argmin(axis=2)[..., None], axis=2)[..., 0]
     nearest[:, 0] = said[:, 0].mean(axis=1)
-    return StoredPrompts(prompts, exact, best, nearest)
+    others = {
+        "argmin": nearest,
+        "ridge": Ridge(variance).predict_all_prefixes(prompts),
+        "least_squares": LeastSquares().predict_all_prefixes(prompts),
+        "zero": np.zeros_like(exact),
+    }
+    return StoredPrompts(prompts, exact, best, others)
 
 
 def mixture_prompts(run: TrainedModels) -> MixturePrompts:

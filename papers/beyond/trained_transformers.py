@@ -18,6 +18,7 @@ from papers.beyond.trained_models import (
     Found,
     Subject,
     TrainedModels,
+    answered_again,
     evidence,
     mixture_prompts,
     trained,
@@ -64,6 +65,7 @@ class ErrorsClaim:
 def _errors(claim: ErrorsClaim, label: str, rng: np.random.Generator) -> Iterator[Found]:
     run = trained_models(EXPERIMENT, label)
     yield from who_answers(run, claim.subject, rng, Z)
+    yield from answered_again(run, claim.subject)
     d, K = run.training.prompts.dim, run.training.prompts.num_examples
     for seed in run.models:
         limits = Estimates.stored(run.arrays, f"seed-{seed}/excess").above(Z)
@@ -90,7 +92,7 @@ def _errors(claim: ErrorsClaim, label: str, rng: np.random.Generator) -> Iterato
 def _scope() -> str:
     return (
         f"committed models {'; '.join(LABELS)} (d = 5, K = 15, width 64, three seeds each),"
-        f" {STORED:,} stored prompts, and {PROMPTS} new ones"
+        f" {STORED:,} stored prompts, answered again by all, and {PROMPTS} new ones"
     )
 
 
@@ -202,6 +204,7 @@ class NearestClaim:
 def _nearest(claim: NearestClaim, label: str, rng: np.random.Generator) -> Iterator[Found]:
     run = trained_models(EXPERIMENT, label)
     yield from who_answers(run, claim.subject, rng, Z)
+    yield from answered_again(run, claim.subject)
     apart = Estimates.stored(run.arrays, "apart/argmin")
     for seed in run.models:
         near = Estimates.stored(run.arrays, f"seed-{seed}/distance/posterior_mean")

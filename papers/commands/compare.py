@@ -276,6 +276,7 @@ def _data(where: str, law: _Law, found: "ModelComparison") -> dict[str, Any]:
         "candidates": list(c.candidates),
         "reference": c.candidates[0],
         "squares_are_divided_by": found.dim,
+        "bands": "low and high: 90 % of the means of resampled prompts (bootstrap)",
         "prefixes": _rows(found),
         "curves": {name: _finite(a / found.dim) for name, a in c.as_arrays().items()},
     }

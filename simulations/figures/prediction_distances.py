@@ -36,7 +36,7 @@ def _draw(runs: StoredRuns) -> Figure:
         for row, run in zip(rows, runs.values(), strict=True):
             for panel, kind in zip(row, ("posterior_mean", "argmin"), strict=True):
                 _panel(panel, run, kind, 1.5 * highest)
-            row[0].set_ylabel("squared distance")
+            row[0].set_ylabel("squared distance, not divided by $d$")
         for panel in rows[-1]:
             panel.set_xlabel("examples in the prompt, $k$")
     return figure

@@ -66,7 +66,7 @@ def _row(row: list[Axes], run: StoredRun) -> None:
     for panel, kind, looks in zip(row, kinds, shown, strict=True):
         _panel(panel, run, looks, (low, high))
         panel.set_title(f"{mixture_title(run.config.prompts)}: {kind}", loc="left", fontsize=8)
-    row[0].set_ylabel("squared distance")
+    row[0].set_ylabel("squared distance, not divided by $d$")
 
 
 def _limits(run: StoredRun, names: list[str]) -> tuple[float, float]:

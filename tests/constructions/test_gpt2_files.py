@@ -171,6 +171,16 @@ DAMAGED = {
     "one number for a bias": with_weights(h__0__mlp__c_fc__bias=torch.zeros(1)),
     "one number for a gain": with_weights(ln_f__weight=torch.zeros(1)),
     "one layer more than said": with_weights(h__1__ln_1__weight=torch.ones(5)),
+    "a read-out of one dimension": with_prompts(read_out=np.ones(5)),
+    "a head": {
+        "model.safetensors": safetensors.torch.save(
+            {
+                f"transformer.{name}": weights
+                for name, weights in safetensors.torch.load(SMALL["model.safetensors"]).items()
+            }
+        )
+    },
+    "no archive": {"prompts.npz": b"not zipped"},
     "no read-in": with_prompts(embedding=None),
     "no read-out": with_prompts(read_out=None),
     "a flat read-out": with_prompts(read_out=np.ones(5)),
@@ -197,7 +207,11 @@ def test_damage_is_one_clear_error(change):
     [
         ("no layers", "lacks 'n_layer'"),
         ("a missing weight", "lacks 'h.0.mlp.c_fc.weight'"),
-        ("another width", r"embedding has shape \(5, 3\); expected \(6, 3\)"),
+        ("another width", r"embedding of prompts.npz has shape \(3, 5\); expected \(d, 6\)"),
+        ("a read-out of one dimension", r"read_out of .* shape \(5,\); expected \(5, outputs\)"),
+        ("a list for a configuration", r"config.json holds a list; expected an object"),
+        ("a head", r"GPT-2 with a head; .*: save model.transformer"),
+        ("no archive", r"prompts.npz is not what numpy.savez writes"),
         ("another activation", "'relu'; expected 'gelu' or 'gelu_new'"),
         ("another epsilon", "layer_norm_epsilon is 0.001; expected 1e-05"),
         ("more positions", r"wpe has shape \(5, 5\); expected \(6, 5\)"),

@@ -84,6 +84,7 @@ def wrong_shape(xs, ys): return xs[:, 0]
 def not_finite(xs, ys): return np.full(len(xs), np.inf)
 def text(xs, ys): return ["a"] * len(xs)
 def failing(xs, ys): raise KeyError("inside")
+def leaving(xs, ys): raise SystemExit(3)
 def ragged(xs, ys): return [[1.0], [1.0, 2.0]]
 number = 3
 """
@@ -139,6 +140,7 @@ def test_a_callable_may_be_nested_take_one_length_and_import_when_called(here):
         ("not_finite", "my_model:not_finite, called with (20, 5, 2) and (20, 4)"),
         ("text", "has dtype <U1"),
         ("failing", "my_model:failing raised KeyError: 'inside' ("),
+        ("leaving", "my_model:leaving raised SystemExit: 3"),
         ("ragged", "my_model:ragged raised ValueError"),
         ("peeking", "its answers after 0 examples change by up to"),
         ("peeking_but_at_two_lengths", "its answers after 0 examples change by up to"),
