@@ -10,9 +10,9 @@ must be who made the curves: they answer new prompts (`who_answers`), and the st
 (`answered_again`), from which means and standard errors are computed anew.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -186,16 +186,14 @@ def who_answers(
     z
         How many standard errors, sqrt(1/4n + 1/4N), are allowed.
     """
-    law = run.training.prompts
-    xs, ys, exact = law.sample(PROMPTS, rng)
-    prompts = PromptBatch(xs, ys[:, :-1])
+    law, stream = mixture_prompts(run), int(rng.integers(2**31))
     allowed = z * np.sqrt(1 / (4 * PROMPTS) + 1 / (4 * STORED))
     answering = subject(run)
     if missing := set(run.models) - set(answering):
         yield Found(np.inf, f"{run.label}: nobody answers for seeds {sorted(missing)}")
         return
     for seed, model in answering.items():
-        errors = (model.predict_all_prefixes(prompts) - exact) ** 2 / law.dim
+        errors = _new_errors(cast(Hashable, model), law, stream)
         medians = run.arrays[f"seed-{seed}/error/median"]
         off = np.abs(np.mean(errors < medians, axis=0) - 0.5)
         k = int(np.argmax(off))
@@ -206,7 +204,15 @@ def who_answers(
         )
 
 
-def answered_again(run: TrainedModels, subject: Subject) -> Iterator[Found]:
+@cache
+def _new_errors(model: Predictor, law: MixturePrompts, stream: int) -> Float[np.ndarray, "n k"]:
+    """The errors of a predictor on new prompts; most claims of a check ask the same models."""
+    xs, ys, exact = law.sample(PROMPTS, np.random.default_rng(stream))
+    answers = model.predict_all_prefixes(PromptBatch(xs, ys[:, :-1]))
+    return np.asarray((answers - exact) ** 2 / law.dim)
+
+
+def answered_again(run: TrainedModels, subject: Subject, seeds: Collection[int]) -> Iterator[Found]:
     """Draw and answer the stored prompts again, and compare every kind of curve.
 
     By computations of their own: posterior mean, argmin, means, standard errors and medians.
@@ -216,11 +222,14 @@ def answered_again(run: TrainedModels, subject: Subject) -> Iterator[Found]:
     ----------
     run, subject
         The models of a run on a mixture, and who answers.
+    seeds
+        For which of them.
     """
-    law = mixture_prompts(run)
+    law, answering = mixture_prompts(run), subject(run)
     yield from same_curves(run, _among_candidates(law))
     first: dict[bytes, int] = {}
-    for seed, model in subject(run).items():
+    for seed in seeds:
+        model = answering[seed]
         answers = _answers(model, law) if isinstance(model, ModelPredictor) else _asked(model, law)
         if (other := first.setdefault(answers.tobytes(), seed)) != seed:
             yield Found(np.inf, f"{run.label}: seeds {other} and {seed} have one model")
