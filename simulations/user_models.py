@@ -116,7 +116,8 @@ class CallablePredictor:
     function
         From covariates (batch, k+1, d) and labels (batch, k), both float64, to the answers after
         every number of examples, (batch, k+1), or to those for whole prompts, (batch,). In that
-        case it is called once for each prefix. Some prompts are asked again, in the other case with
+        case it is called once for each prefix, the shortest first. Before, it is asked some prompts
+        with labels of others, to see which it is; after, some prompts again, in the other case with
         other examples after each prefix, to see that answers are the same and do not use them.
     name
         What errors, figures and tables call it.

@@ -16,10 +16,8 @@ from functools import cache
 
 import numpy as np
 
-from papers.beyond.trained_models import Found, evidence
+from papers.beyond.trained_models import Found, committed_run, evidence
 from papers.ledger import Evidence, statement
-from simulations.experiments.catalogue import find_experiment
-from simulations.runs import Runs, laptop_results
 from simulations.transformers import (
     MixturePrompts,
     ModelConfig,
@@ -66,17 +64,10 @@ def prior_mean_loss(law: MixturePrompts) -> float:
 
 
 def _stored(claim: StepSizeClaim) -> Iterator[Found]:
-    known = find_experiment(EXPERIMENT)
-    config = known.presets["laptop"][LABEL]
-    run = Runs(laptop_results()).find_any_code(known, config)
-    if run is None:
-        raise LookupError(
-            f"there is no committed run of {EXPERIMENT} in {laptop_results().root}; make it with:"
-            f" iclproof runs start {EXPERIMENT}"
-        )
+    config, arrays = committed_run(EXPERIMENT, LABEL)
     prior = prior_mean_loss(config.training.prompts)
-    ends = run.arrays["losses"][:, 0, -LAST:].mean(axis=1) / prior
-    sizes = zip(run.arrays["step_sizes"].tolist(), run.arrays["clipped"].tolist(), strict=True)
+    ends = arrays["losses"][:, 0, -LAST:].mean(axis=1) / prior
+    sizes = zip(arrays["step_sizes"].tolist(), arrays["clipped"].tolist(), strict=True)
     found = dict(zip(sizes, ends.tolist(), strict=True))
     for size in claim.learned:
         yield _below(found[size, False], f"d = m = 5, 1,000 steps of {size:g}")

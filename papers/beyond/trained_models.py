@@ -36,6 +36,7 @@ __all__ = [
     "Subject",
     "TrainedModels",
     "answered_again",
+    "committed_run",
     "curves",
     "evidence",
     "mixture_prompts",
@@ -90,8 +91,8 @@ def untrained(run: TrainedModels) -> Mapping[int, Predictor]:
 
 
 @cache
-def trained_models(experiment: str, label: str) -> TrainedModels:
-    """Read a committed run; its checksums are verified.
+def committed_run(experiment: str, label: str) -> tuple[Any, Arrays]:
+    """Read config and arrays of a committed run; its checksums are verified.
 
     Parameters
     ----------
@@ -113,9 +114,16 @@ def trained_models(experiment: str, label: str) -> TrainedModels:
             f"there is no committed run {label!r} of {experiment} in {laptop_results().root}; make"
             f" it with: iclproof runs start {experiment} --label {label!r}"
         )
+    return config, run.arrays
+
+
+@cache
+def trained_models(experiment: str, label: str) -> TrainedModels:
+    """Read a committed run with its models; arguments and errors are those of `committed_run`."""
+    config, arrays = committed_run(experiment, label)
     training: TransformerTraining = config.training
-    models = {seed: trained_predictor(training, run.arrays, seed) for seed in training.seeds}
-    return TrainedModels(label, training, models, run.arrays)
+    models = {seed: trained_predictor(training, arrays, seed) for seed in training.seeds}
+    return TrainedModels(label, training, models, arrays)
 
 
 class Estimates(NamedTuple):

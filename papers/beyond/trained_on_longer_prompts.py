@@ -43,7 +43,8 @@ EXPERIMENT = "zhang2024-transformers"
 #: N, and the longest prompts.
 LENGTH, LONGEST = 20, 50
 
-#: New prompts, and the factor that the mean of their heavy-tailed errors is within.
+#: New prompts, and the factor that the mean of their heavy-tailed errors is within: of 40 draws of
+#: all eight curves the farthest was off by 2.9. What is nearer, the stored prompts tell apart.
 PROMPTS, FACTOR = 512, 4.0
 
 #: The prompts of the stored curves, and their laws in the order of their streams.

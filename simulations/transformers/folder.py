@@ -237,20 +237,25 @@ def _require_ours(path: Path) -> None:
 
 def _finished(path: Path, config: TransformerTraining) -> FolderReport | None:
     """The report of a finished training; None if some seed has no folder."""
-    there = folder_names(path)
-    documents: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(name for name in there if _SEED.fullmatch(name)):
-        found = read_model(path / name)
-        if name != f"seed-{found.seed}":
-            raise ValueError(f"{path / name} holds the model of seed {found.seed}: remove it")
-        _require_same(path / name, fields_as_json(found.config), config)
-        documents[name] = found.document
+    documents = _documents(path, config)
     folders = tuple(seed_folder(path, seed) for seed in config.seeds)
     if any(folder.name not in documents for folder in folders):
         return None
     own = [documents[folder.name] for folder in folders]
     losses = tuple(float(document["records"]["losses"][-1]) for document in own)
     return FolderReport(folders, config.steps.count, float(own[0]["seconds"]), losses)
+
+
+def _documents(path: Path, config: TransformerTraining) -> dict[str, Mapping[str, Any]]:
+    """What is told of the models that are there; they must be of this training."""
+    documents: dict[str, Mapping[str, Any]] = {}
+    for name in sorted(name for name in folder_names(path) if _SEED.fullmatch(name)):
+        found = read_model(path / name)
+        if name != f"seed-{found.seed}":
+            raise ValueError(f"{path / name} holds the model of seed {found.seed}: remove it")
+        _require_same(path / name, fields_as_json(found.config), config)
+        documents[name] = found.document
+    return documents
 
 
 def _require_same(folder: Path, there: object, config: TransformerTraining) -> None:
@@ -301,7 +306,7 @@ def _save(path: Path, run: TrainingRun, seconds: float) -> None:
 
 
 def _write_models(path: Path, run: TrainingRun, seconds: float) -> None:
-    _finished(path, run.config)  # refuses models of another training that came meanwhile
+    _documents(path, run.config)  # refuses models of another training that came meanwhile
     for number, (seed, model) in enumerate(zip(run.config.seeds, run.models(), strict=True)):
         document = {**_described(run, number), "seed": seed, "seconds": seconds}
         files = {TRAINING: json.dumps(document, indent=1, allow_nan=False).encode()}
