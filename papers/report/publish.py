@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 from simulations.stored_folder import DamagedFolderError, leftovers, read_metadata, write_folder
 from simulations.write_errors import naming
@@ -22,13 +22,12 @@ def require_replaceable(out: Path) -> None:
     FileExistsError
         If `out` is a file, or a folder that is neither empty nor a report.
     OSError
-        If a folder cannot be made there.
+        If nothing can be written there.
     """
     target = out.resolve()
     with naming(out):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent):
-            pass
+        TemporaryFile(dir=target.parent).close()  # it has no name that a kill could leave
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
